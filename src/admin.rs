@@ -1,0 +1,1 @@
+//! The HTTP listeners for probes and for control.

@@ -1,0 +1,190 @@
+//! What the configuration says about an issuer. Two equal specs may share one running [`super::Issuer`], with
+//! its keys and caches warm, across a reload.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::core::principal::ClaimPath;
+
+/// A signature algorithm that tokens may use (RFC 7518 §3.1, RFC 8037 §3.1). MACs and `none` do not exist here.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[allow(missing_docs, reason = "the names are the standard's")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+impl Algorithm {
+    /// Every algorithm there is.
+    pub const ALL: [Self; 9] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
+    /// The `alg` value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::EdDSA => "EdDSA",
+        }
+    }
+
+    /// The algorithm with this `alg` value, which is case-sensitive.
+    pub fn parse(alg: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == alg)
+    }
+}
+
+/// One issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSpec {
+    /// Its name in the configuration; a metric label.
+    pub name: Arc<str>,
+    /// What its tokens say in `iss`.
+    pub issuer: IssuerClaim,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// What it signs with; never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// Whether tokens without `kid` are tried against the keys that fit their algorithm. With
+    /// [`KeySource::Pem`] keys have no ids, and a token's `kid` says nothing.
+    pub kid_optional: bool,
+    /// Accept a NumericDate in a string (older Passport releases).
+    pub times_in_strings: bool,
+    /// How far clocks may differ.
+    pub leeway: Duration,
+    /// Refuse tokens whose `exp` lies further than this from `iat` (or from now, where there is no `iat`).
+    pub max_lifetime: Option<Duration>,
+    /// Require the RFC 9068 profile: `typ: at+jwt` and its seven claims.
+    pub rfc9068: bool,
+    /// Where identity is found in the claims.
+    pub claims: ClaimMapping,
+    /// The scope that stands for every scope.
+    pub wildcard_scope: Option<Box<str>>,
+    /// Which request header carries the token.
+    pub credential: CredentialSource,
+    /// Longest token looked at.
+    pub max_token_bytes: usize,
+    /// The cache of validated tokens.
+    pub cache: TokenCacheSpec,
+}
+
+/// What an issuer's tokens say in `iss`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum IssuerClaim {
+    /// Exactly this.
+    Exact(Arc<str>),
+    /// Nothing: the key names the issuer. A token that has an `iss` is not this issuer's.
+    Absent,
+}
+
+/// Which request header carries an issuer's tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CredentialSource {
+    /// `Authorization: Bearer …` (RFC 6750 §2.1).
+    Authorization,
+    /// A named header (lower case) that holds the bare token.
+    Header(Arc<str>),
+}
+
+/// Where identity is found in an issuer's claims. A path that leads nowhere yields no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimMapping {
+    /// A string; `sub` unless configured.
+    pub subject: ClaimPath,
+    /// A string; `client_id`, then `azp`, unless configured. For Passport it is `aud`, whose single value counts.
+    pub client: Vec<ClaimPath>,
+    /// A string of space-delimited scopes or an array of strings; `scope`, then `scp`, then `scopes`, unless configured.
+    pub scopes: Vec<ClaimPath>,
+    /// Arrays of strings, joined.
+    pub roles: Vec<ClaimPath>,
+    /// A string.
+    pub service: Option<ClaimPath>,
+    /// A string.
+    pub tenant: Option<ClaimPath>,
+    /// Further claims by names of the operator's choice, for templates.
+    pub extra: Vec<(Arc<str>, ClaimPath)>,
+    /// Where the audience is found; `aud` unless configured.
+    pub audience: ClaimPath,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// PEM files: SPKI or PKCS#1 public keys, or X.509 certificates; one key a block. Re-read on change.
+    Pem(Vec<PathBuf>),
+    /// A JWKS file (RFC 7517 §5). Re-read on change.
+    JwksFile(PathBuf),
+    /// A JWKS behind a URL.
+    JwksUrl {
+        /// Where.
+        url: Url,
+        /// How.
+        fetch: FetchSpec,
+    },
+    /// OIDC Discovery 1.0 or RFC 8414 metadata, whose `issuer` must equal the issuer's `iss` to the letter.
+    Discovery {
+        /// The metadata document. It may be on another host than the issuer.
+        url: Url,
+        /// Hosts that `jwks_uri` may name beside the metadata's own and the issuer's.
+        allowed_hosts: Vec<Box<str>>,
+        /// How.
+        fetch: FetchSpec,
+    },
+}
+
+/// How keys are fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSpec {
+    /// Time between refreshes where the answer has no usable `Cache-Control`.
+    pub refresh: Duration,
+    /// `Cache-Control: max-age` is clamped to this range.
+    pub refresh_bounds: (Duration, Duration),
+    /// Time for one fetch, connect to last byte.
+    pub timeout: Duration,
+    /// How long after the last success keys may be used.
+    pub stale_keys: Duration,
+    /// Least time between two fetches for unknown key ids.
+    pub unknown_kid_cooldown: Duration,
+    /// Allow `http:` to a host other than loopback.
+    pub allow_insecure_http: bool,
+    /// Trust these authorities instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Send this file's content as bearer token (a Kubernetes API server asks for it). Re-read at each fetch.
+    pub bearer_token_file: Option<PathBuf>,
+}
+
+/// The cache of validated tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCacheSpec {
+    /// A hit is at most this old.
+    pub max_age: Duration,
+    /// Room for entries, in bytes. Zero switches the cache off.
+    pub max_bytes: u64,
+}

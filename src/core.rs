@@ -1,0 +1,14 @@
+//! The pure decision: no I/O, no wire types, no clock of its own.
+
+pub mod answer;
+pub mod caller;
+pub mod condition;
+pub mod decide;
+pub mod event;
+pub mod inject;
+pub mod path;
+pub mod principal;
+pub mod reason;
+pub mod request;
+pub mod rule;
+pub mod table;

@@ -1,0 +1,88 @@
+//! What a decision says to the proxy, still free of wire types. An [`Answer`] is the one value from which a
+//! `CheckResponse`, a metric, a log line and `explain` are made.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::principal::Principal;
+use super::reason::Reason;
+use super::rule::Rule;
+
+/// Names one decision: in the denial's body, dynamic metadata and logs. 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecisionId(pub u128);
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The outcome of one Check.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its name.
+    pub decision_id: DecisionId,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that answered; `None` where none matched or the request was malformed.
+    pub rule: Option<Arc<Rule>>,
+    /// Whom the verified token speaks for; on denials, too, once it was verified.
+    pub principal: Option<Arc<Principal>>,
+    /// What Envoy called the peer, where it authenticated one.
+    pub caller: Option<Box<str>>,
+    /// What Envoy is to do.
+    pub verdict: Verdict,
+}
+
+/// What Envoy is to do with the request. Built by [`super::decide`] and [`super::denial`] alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it on.
+    Allow(AllowedRequest),
+    /// Answer the client.
+    Deny(DeniedResponse),
+}
+
+/// Changes to a request that is sent on. `remove` never names what `set` sets: Envoy removes last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedRequest {
+    /// Request headers to set, over whatever the client sent.
+    pub set: Vec<(Arc<str>, String)>,
+    /// Request headers to remove.
+    pub remove: Vec<Cow<'static, str>>,
+    /// Headers for the response to the client.
+    pub response_headers: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// The response that the client gets instead of the upstream's. Its status is never 2xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeniedResponse {
+    pub(crate) http_status: u16,
+    pub(crate) headers: Vec<(Arc<str>, String)>,
+    pub(crate) body: String,
+}
+
+impl DeniedResponse {
+    /// 400–599.
+    pub fn http_status(&self) -> u16 {
+        self.http_status
+    }
+
+    /// Response headers, `www-authenticate` and `content-type` among them.
+    pub fn headers(&self) -> &[(Arc<str>, String)] {
+        &self.headers
+    }
+
+    /// The body: `application/problem+json`, the operator's own, or plain text for gRPC.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}

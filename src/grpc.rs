@@ -1,0 +1,1 @@
+//! Envoy's external authorization protocol: wire types at the edge, listeners, limits, drain.
