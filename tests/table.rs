@@ -6,9 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::core::rule::{Action, DenialStyle, Injection, Rule};
-use tollgate::core::table::{
-    HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec,
-};
+use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec};
 
 fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
     RuleSpec {
@@ -260,11 +258,8 @@ fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
         }
         let hosts: Vec<Option<&HostPattern>> =
             if m.hosts.is_empty() { vec![None] } else { m.hosts.iter().map(Some).collect() };
-        let paths: Vec<String> = if m.paths.is_empty() {
-            vec!["/**".into()]
-        } else {
-            m.paths.iter().map(ToString::to_string).collect()
-        };
+        let paths: Vec<String> =
+            if m.paths.is_empty() { vec!["/**".into()] } else { m.paths.iter().map(ToString::to_string).collect() };
         for host in &hosts {
             for path in &paths {
                 let (Some(host), Some(path)) = (host_rank(*host, &asked.host), path_rank(path, &asked.path)) else {
@@ -272,8 +267,7 @@ fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
                 };
                 let deny = matches!(spec.rule.action, Action::Deny);
                 let named = !m.methods.is_empty();
-                let rank =
-                    (deny, host, path, named, m.context_extensions.len(), m.headers.len(), spec.priority);
+                let rank = (deny, host, path, named, m.context_extensions.len(), m.headers.len(), spec.priority);
                 if best.as_ref().is_none_or(|(greatest, _)| rank > *greatest) {
                     best = Some((rank, spec.rule.name.to_string()));
                 }
@@ -286,15 +280,16 @@ fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
 fn any_spec() -> impl Strategy<Value = RuleSpec> {
     let hosts = prop::collection::vec(prop::sample::select(vec!["a.b", "b", "*.b", "*.a.b", "c.a.b"]), 0..2);
     let segment = prop::sample::select(vec!["a", "b", "{p}", "{q}"]);
-    let path = (prop::collection::vec(segment, 0..4), prop::bool::ANY).prop_filter_map("a parameter twice", |(s, open)| {
-        let text: String = s.iter().map(|segment| format!("/{segment}")).collect();
-        let text = match (text.is_empty(), open) {
-            (_, true) => format!("{text}/**"),
-            (true, false) => "/".to_owned(),
-            (false, false) => text,
-        };
-        PathPattern::parse(&text).ok()
-    });
+    let path =
+        (prop::collection::vec(segment, 0..4), prop::bool::ANY).prop_filter_map("a parameter twice", |(s, open)| {
+            let text: String = s.iter().map(|segment| format!("/{segment}")).collect();
+            let text = match (text.is_empty(), open) {
+                (_, true) => format!("{text}/**"),
+                (true, false) => "/".to_owned(),
+                (false, false) => text,
+            };
+            PathPattern::parse(&text).ok()
+        });
     let header = prop::option::weighted(
         0.3,
         prop::sample::select(vec![
