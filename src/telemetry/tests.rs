@@ -13,7 +13,7 @@ fn answer(rule: Option<&str>, reason: Reason) -> Answer {
         let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
         Arc::new(Rule { name: name.into(), action: Action::Deny, injection, denial })
     });
-    Answer { rule, ..refuse(reason, false, DecisionId(7)) }
+    Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }
 
 fn every_event() -> [Event<'static>; 6] {
