@@ -144,7 +144,8 @@ impl Engine {
             }
         };
         let restart_needed = built.server != self.server;
-        let unchanged = only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources();
+        let unchanged =
+            only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources();
         let snapshot = if unchanged {
             current
         } else {

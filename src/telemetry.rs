@@ -18,8 +18,8 @@ use crate::core::event::{Event, Events, RefreshOutcome};
 use crate::core::reason::Fault;
 pub use exposition::Exposition;
 pub use logging::{LoggingError, init_logging};
-use metrics::Metrics;
 pub use metrics::InFlight;
+use metrics::Metrics;
 use summary::Summary;
 
 /// Least time between two log lines about denials for the same reason.

@@ -56,7 +56,8 @@ fn denial(rule: &str, reason: Reason) -> Answer {
 #[test]
 fn row_219_denials_do_not_flood_the_log() {
     let recorder = recorder();
-    let (callers, ours) = (denial("flood-by-callers", Reason::TokenSignature), denial("flood-by-us", Reason::Overloaded));
+    let (callers, ours) =
+        (denial("flood-by-callers", Reason::TokenSignature), denial("flood-by-us", Reason::Overloaded));
     for _ in 0..1000 {
         recorder.decision(&callers, Duration::ZERO);
         recorder.decision(&ours, Duration::ZERO);

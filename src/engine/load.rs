@@ -102,7 +102,11 @@ impl Built {
         join_all(self.fresh.iter().map(|issuer| async move {
             if !issuer.keys().wait(limit).await {
                 let issuer = &*issuer.spec().name;
-                tracing::warn!(issuer, waited_ms = limit.as_millis(), "an issuer has no keys yet: its tokens are refused");
+                tracing::warn!(
+                    issuer,
+                    waited_ms = limit.as_millis(),
+                    "an issuer has no keys yet: its tokens are refused"
+                );
             }
         }))
         .await;

@@ -115,8 +115,7 @@ impl Snapshot {
         deadline: Instant,
         id: DecisionId,
     ) -> Authentication {
-        let issuers: Option<Vec<&Arc<Issuer>>> =
-            wanted.issuers.iter().map(|index| self.issuers.get(index.0)).collect();
+        let issuers: Option<Vec<&Arc<Issuer>>> = wanted.issuers.iter().map(|index| self.issuers.get(index.0)).collect();
         let Some(issuers) = issuers else {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
             return Authentication::Refused(Reason::InternalError);

@@ -38,8 +38,8 @@ impl Summary {
         let due = state.due.load(Ordering::Relaxed);
         let next = elapsed.saturating_add(millis(self.interval));
         // Of several threads that find a line due, one writes it.
-        let mine = elapsed >= due
-            && state.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let mine =
+            elapsed >= due && state.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         mine.then(|| state.count.swap(0, Ordering::Relaxed))
     }
 }
