@@ -12,6 +12,12 @@ const MAX_ERRORS: usize = 1000;
 /// A condition that fixes one value: two rules that fix different values for the same key cannot meet.
 type Fixed<'e> = (bool, &'e str, &'e str);
 
+/// The keys for which an entry fixes values.
+type Shape<'e> = Vec<(bool, &'e str)>;
+
+/// Conditions on `context_extensions`.
+type Context = [(Box<str>, Box<str>)];
+
 /// Reports the pairs of one group (same host, path and method) that are at odds.
 ///
 /// Only pairs that agree on every key that both fix are looked at, found by hash, so that thousands of rules told
@@ -20,7 +26,7 @@ pub(super) fn find(group: &[Entry], errors: &mut Vec<TableError>) {
     if group.len() < 2 {
         return;
     }
-    let mut shapes: HashMap<Vec<(bool, &str)>, Vec<(&Entry, Vec<Fixed<'_>>)>> = HashMap::new();
+    let mut shapes: HashMap<Shape<'_>, Vec<(&Entry, Vec<Fixed<'_>>)>> = HashMap::new();
     for entry in group {
         let fixed = fixed(entry);
         let shape = fixed.iter().map(|(kind, key, _)| (*kind, *key)).collect();
@@ -100,7 +106,7 @@ fn compatible(a: &HeaderTest, b: &HeaderTest) -> bool {
 /// Reports rules that a caller can choose between by headers alone, where none is marked `fallback`: of two such
 /// rules the one with fewer header conditions must be marked, or either where they have as many.
 fn header_choices(group: &[Entry], errors: &mut Vec<TableError>) {
-    let mut by_context: HashMap<&[(Box<str>, Box<str>)], Vec<&Entry>> = HashMap::new();
+    let mut by_context: HashMap<&Context, Vec<&Entry>> = HashMap::new();
     for entry in group.iter().filter(|entry| !matches!(entry.rule.action, Action::Preflight)) {
         by_context.entry(&entry.context).or_default().push(entry);
     }
