@@ -88,6 +88,28 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 
 /// The parser's message without the position that it repeats, on one line.
 fn message(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
+    let bound = match error.without_snippet() {
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
+            Some("a second document starts here; a file is one document")
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => Some("nested too deeply"),
+        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
+            Some("too many anchors or aliases; for rules, share a set under `requirements`")
+        }
+        Error::Budget { .. } => Some("too many values; split the file with `rules_dir`"),
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            Some("its aliases stand for too much; for rules, share a set under `requirements`")
+        }
+        _ => None,
+    };
+    if let Some(bound) = bound {
+        return bound.to_owned();
+    }
     let rendered = error.without_snippet().to_string();
     let first = rendered.lines().next().unwrap_or("not YAML");
     let text = first.split(" at line ").next().unwrap_or(first).trim_end_matches('.');
