@@ -90,27 +90,31 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 fn message(error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error;
     use serde_saphyr::budget::BudgetBreach;
-    let bound = match error.without_snippet() {
+    let mut cause = error.without_snippet();
+    while let Error::AliasError { error, .. } = cause {
+        cause = error;
+    }
+    let bound = match cause {
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
             Some("a second document starts here; a file is one document")
         }
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => Some("nested too deeply"),
-        Error::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
-            Some("too many anchors or aliases; for rules, share a set under `requirements`")
+        Error::Budget { breach: BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. }, .. } => {
+            Some("too many values; split the file with `rules_dir`")
         }
-        Error::Budget { .. } => Some("too many values; split the file with `rules_dir`"),
-        Error::AliasReplayLimitExceeded { .. }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => {
-            Some("its aliases stand for too much; for rules, share a set under `requirements`")
+            Some("anchors and aliases stand for too much here; for rules, share a set under `requirements`")
         }
         _ => None,
     };
     if let Some(bound) = bound {
         return bound.to_owned();
     }
-    let rendered = error.without_snippet().to_string();
+    let rendered = cause.to_string();
     let first = rendered.lines().next().unwrap_or("not YAML");
     let text = first.split(" at line ").next().unwrap_or(first).trim_end_matches('.');
     let text = text.strip_prefix("error: ").unwrap_or(text);
