@@ -267,6 +267,28 @@ async fn row_188_not_ready_before_every_issuer_had_keys_and_ready_from_then_on()
     assert!(status.issuers[0].age.is_some_and(|age| age < Duration::from_secs(60)));
 }
 
+/// An operator who changes how an issuer's tokens are judged does not lose its keys, its provider being down or not.
+#[tokio::test]
+async fn a_changed_issuer_keeps_the_keys_of_an_unchanged_source() {
+    let key = Key::new("k1");
+    let (address, asked) = provider(key.jwks(), 0, 1).await;
+    let spec = issuer("remote", jwks_at(address));
+    let (engine, rules, lookups) = started(vec![spec.clone()]).await;
+    tokio::time::timeout(Duration::from_secs(20), engine.until_ready()).await.expect("first keys");
+    let token = key.token("https://remote.example");
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::Allowed);
+    rules.lock().unwrap().1 = vec![IssuerSpec { leeway: Duration::ZERO, ..spec.clone() }];
+    engine.reload().await.unwrap();
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::Allowed);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "nobody was asked again");
+    assert_eq!(*lookups.0.lock().unwrap(), [false, false], "what was verified before is not believed");
+
+    rules.lock().unwrap().1 = vec![IssuerSpec { issuer: IssuerClaim::Exact("https://other.example".into()), ..spec }];
+    engine.reload().await.unwrap();
+    let token = key.token("https://other.example");
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::KeysUnavailable, "another issuer has keys of its own");
+}
+
 /// Row 215: a provider that does not answer costs a call no more than its deadline.
 #[tokio::test]
 async fn row_215_a_decision_that_waits_ends_at_its_deadline() {

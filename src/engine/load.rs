@@ -128,13 +128,18 @@ impl Loader {
         let Config { server, issuers: specs, table, sources, watched, document } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
-            let running = previous.and_then(|snapshot| snapshot.issuers().iter().find(|issuer| *issuer.spec() == spec));
-            if let Some(issuer) = running {
+            let running =
+                previous.and_then(|snapshot| snapshot.issuers().iter().find(|issuer| issuer.spec().name == spec.name));
+            if let Some(issuer) = running.filter(|issuer| *issuer.spec() == spec) {
                 issuers.push(Arc::clone(issuer));
                 continue;
             }
             let name = Arc::clone(&spec.name);
-            match Issuer::start(spec, deps) {
+            let started = match running {
+                Some(running) => Issuer::start_instead_of(running, spec, deps),
+                None => Issuer::start(spec, deps),
+            };
+            match started {
                 Ok(issuer) => {
                     fresh.push(Arc::clone(&issuer));
                     issuers.push(issuer);
