@@ -203,6 +203,6 @@ impl Engine {
     pub fn status(&self) -> Status {
         let snapshot = self.snapshot.load_full();
         let last_reload = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Status::of(&snapshot, self.readiness(), last_reload)
+        Status::of(&snapshot, self.deps.clock.now(), self.readiness(), last_reload)
     }
 }

@@ -1,8 +1,10 @@
 //! What people and dashboards are told about an engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{LoadError, Snapshot};
+use crate::authn::Issuer;
 use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
 use crate::config::Source;
@@ -36,6 +38,8 @@ pub struct IssuerStatus {
     pub name: Arc<str>,
     /// Its keys.
     pub keys: KeyStatus,
+    /// How long ago they were last read or fetched with success.
+    pub age: Option<Duration>,
 }
 
 /// An engine at one time.
@@ -58,16 +62,18 @@ pub struct Status {
 }
 
 impl Status {
-    pub(super) fn of(snapshot: &Snapshot, readiness: Readiness, last_reload: Option<Reload>) -> Self {
-        let issuers = snapshot.issuers().iter();
+    pub(super) fn of(snapshot: &Snapshot, now: Timestamp, readiness: Readiness, last_reload: Option<Reload>) -> Self {
+        let issuer = |issuer: &Arc<Issuer>| {
+            let keys = issuer.keys().status();
+            let age = keys.last_success.map(|at| now.since(at));
+            IssuerStatus { name: Arc::clone(&issuer.spec().name), keys, age }
+        };
         Self {
             generation: snapshot.generation(),
             loaded_at: snapshot.loaded_at(),
             sources: snapshot.sources().to_vec(),
             rules: snapshot.table().rules().len(),
-            issuers: issuers
-                .map(|issuer| IssuerStatus { name: Arc::clone(&issuer.spec().name), keys: issuer.keys().status() })
-                .collect(),
+            issuers: snapshot.issuers().iter().map(issuer).collect(),
             readiness,
             last_reload,
         }
