@@ -8,6 +8,7 @@ mod config_file;
 mod exit;
 mod health;
 mod printable;
+mod token;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -52,6 +53,7 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::CheckArgs),
+    Token(token::TokenArgs),
     Health(health::HealthArgs),
 }
 
@@ -73,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let out = &mut io::stdout().lock();
     let done = match cli.command {
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Token(arguments) => token::run(&arguments, out),
         Command::Health(arguments) => health::run(&arguments, out),
     };
     match done.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {
