@@ -5,9 +5,11 @@
 
 mod check;
 mod config_file;
+mod doctor;
 mod exit;
 mod health;
 mod printable;
+mod schema;
 mod token;
 
 use std::ffi::OsString;
@@ -54,6 +56,8 @@ Environment:
 enum Command {
     Check(check::CheckArgs),
     Token(token::TokenArgs),
+    Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
     Health(health::HealthArgs),
 }
 
@@ -76,6 +80,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let done = match cli.command {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
+        Command::Doctor(arguments) => doctor::run(&arguments, out),
+        Command::Schema(arguments) => schema::run(&arguments, out),
         Command::Health(arguments) => health::run(&arguments, out),
     };
     match done.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {

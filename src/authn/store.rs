@@ -10,7 +10,7 @@ mod probe;
 mod remote;
 mod slot;
 
-pub use probe::{Probe, ProbeStep, probe};
+pub use probe::{Probe, ProbeError, ProbeStep, probe};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::KeyFileError;
 use super::file::FileKeys;
-use super::remote::Remote;
+use super::remote::{RefreshError, Remote};
 use crate::authn::keys::{KeySet, Published};
 use crate::authn::spec::{FetchSpec, IssuerSpec, KeySource};
-use crate::net::HttpClient;
+use crate::net::{FetchError, HttpClient};
 
 /// One step on the way to an issuer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,33 @@ pub struct ProbeStep {
     /// How long it took.
     pub took: Duration,
     /// Why it led nowhere, where it did.
-    pub error: Option<String>,
+    pub error: Option<ProbeError>,
+}
+
+/// Why a step led nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeError {
+    /// For people.
+    pub message: String,
+    /// What the HTTP client said, where it was that.
+    pub fetch: Option<FetchError>,
+}
+
+impl From<RefreshError> for ProbeError {
+    fn from(error: RefreshError) -> Self {
+        let message = error.to_string();
+        let fetch = match error {
+            RefreshError::Fetch { error, .. } => Some(error),
+            RefreshError::Token(..) | RefreshError::Discovery(_) | RefreshError::Keys(_) => None,
+        };
+        Self { message, fetch }
+    }
+}
+
+impl From<KeyFileError> for ProbeError {
+    fn from(error: KeyFileError) -> Self {
+        Self { message: error.to_string(), fetch: None }
+    }
 }
 
 /// What a visit found.
@@ -65,10 +92,10 @@ impl Probe {
         self.found = self.step(url.to_string(), began, read);
     }
 
-    fn step<T, E: ToString>(&mut self, what: String, began: Instant, ended: Result<T, E>) -> Option<T> {
+    fn step<T, E: Into<ProbeError>>(&mut self, what: String, began: Instant, ended: Result<T, E>) -> Option<T> {
         let (done, error) = match ended {
             Ok(done) => (Some(done), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(error.into())),
         };
         self.steps.push(ProbeStep { what, took: began.elapsed(), error });
         done
