@@ -123,11 +123,17 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
     let directory = base_dir.join(&name);
     let mut paths: Vec<PathBuf> = Vec::new();
     match std::fs::read_dir(&directory) {
-        Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+        Err(error) => {
+            at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error)))
+        }
         Ok(entries) => {
             for entry in entries {
                 match entry {
-                    Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+                    Err(error) => at.error(format!(
+                        "the directory `{}` cannot be read: {}",
+                        directory.display(),
+                        io_reason(&error)
+                    )),
                     Ok(entry) => paths.push(entry.path()),
                 }
             }
@@ -238,7 +244,8 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
             for error in errors {
                 let Some(place) = places.get(error.rule) else { continue };
                 let other = error.other.and_then(|other| places.get(other));
-                let other = other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
+                let other =
+                    other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
                 sink.push(place.error(format!("{}{other}", error.message)));
             }
             None

@@ -86,7 +86,7 @@ impl FileKeys {
         }
     }
 
-    fn paths(&self) -> &[PathBuf] {
+    pub(super) fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Pem(paths) => paths,
             Self::Jwks(path) => std::slice::from_ref(path),

@@ -44,7 +44,7 @@ pub(super) struct Remote {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum RefreshError {
+pub(super) enum RefreshError {
     #[error("`{host}`: {error}")]
     Fetch { host: String, error: FetchError },
     #[error("bearer token file `{0}`: {1}")]
@@ -116,30 +116,35 @@ impl Remote {
             (Source::Jwks(url), _) => url.clone(),
             (Source::Discovery { .. }, Some(known)) => known,
             (Source::Discovery { url, issuer, allowed_hosts }, None) => {
-                let (document, _) = self.get(url).await?;
+                let (document, _) = Self::get(url, &self.spec, &self.http).await?;
                 discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.allow_insecure_http)?
             }
         };
-        let (document, fresh_for) = self.get(&uri).await?;
+        let (document, fresh_for) = Self::get(&uri, &self.spec, &self.http).await?;
         let published = KeySet::from_jwks(&document)?;
         *place = Some(uri);
         Ok((published, fresh_for))
     }
 
-    async fn get(&self, url: &Url) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
-        let mut request = FetchRequest::json(url.clone(), self.spec.timeout, MAX_BYTES);
+    /// Fetches a document; with it, how long it is fresh.
+    pub(super) async fn get(
+        url: &Url,
+        spec: &FetchSpec,
+        http: &HttpClient,
+    ) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
+        let mut request = FetchRequest::json(url.clone(), spec.timeout, MAX_BYTES);
         request.accept = "application/json, application/jwk-set+json";
-        request.allow_insecure_http = self.spec.allow_insecure_http;
-        request.ca_file.clone_from(&self.spec.ca_file);
-        request.bearer = self.bearer().await?;
-        let answer = self.http.fetch(&request).await.and_then(crate::net::Fetched::ok);
+        request.allow_insecure_http = spec.allow_insecure_http;
+        request.ca_file.clone_from(&spec.ca_file);
+        request.bearer = Self::bearer(spec).await?;
+        let answer = http.fetch(&request).await.and_then(crate::net::Fetched::ok);
         let answer = answer
             .map_err(|error| RefreshError::Fetch { host: url.host_str().unwrap_or_default().to_owned(), error })?;
         Ok((answer.body, max_age(&answer.headers)))
     }
 
-    async fn bearer(&self) -> Result<Option<Secret>, RefreshError> {
-        let Some(file) = &self.spec.bearer_token_file else { return Ok(None) };
+    async fn bearer(spec: &FetchSpec) -> Result<Option<Secret>, RefreshError> {
+        let Some(file) = &spec.bearer_token_file else { return Ok(None) };
         let fail = |why| RefreshError::Token(file.display().to_string(), why);
         let text =
             tokio::fs::read_to_string(file).await.map_err(|_| fail("not readable; check path and permissions"))?;
