@@ -3,6 +3,17 @@
 //! In a case, `request` and `token` are laid over the file's `defaults`: maps are merged, `null` takes away. Claims that
 //! are times may be written `"+300"` or `"-10.5"`, counted from the file's `now`; in further quotes they stay strings.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests; each suite uses a part of this"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -41,7 +52,7 @@ impl Keys {
         KEYS.get_or_init(|| {
             let signers = BTreeMap::from([
                 ("rsa", Signer::rs256()),
-                ("rsa2", Signer::rs256()),
+                ("rsa2", Signer::other_rs256()),
                 ("ec", Signer::es256()),
                 ("ed", Signer::ed25519()),
             ]);
@@ -115,7 +126,7 @@ impl Corpus {
     }
 
     pub fn deps(&self) -> Deps {
-        Deps { http: HttpClient::default(), clock: self.clock(), events: Arc::new(Silent) }
+        Deps { http: HttpClient::new(), clock: self.clock(), events: Arc::new(Silent) }
     }
 
     pub async fn engine(&self) -> Arc<Engine> {
