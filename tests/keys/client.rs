@@ -189,12 +189,19 @@ async fn row_187_a_server_is_trusted_by_the_named_authorities_only() {
     std::fs::write(&file, "no certificate").unwrap();
     assert!(matches!(fails(&client, &named).await, FetchError::Trust(_)));
     std::fs::write(&file, theirs).unwrap();
-    assert!(matches!(fails(&client, &named).await, FetchError::Tls(_)));
+    let error = fails(&client, &named).await;
+    assert!(matches!(error, FetchError::Tls(_)), "{error:?}");
     // The file is replaced: the next fetch goes by it.
     std::fs::write(&file, ours).unwrap();
     assert_eq!(client.fetch(&named).await.unwrap().status, 200);
+    // The system does not know this authority, whether it knows any or none.
+    let mut by_system = named.clone();
+    by_system.ca_file = None;
+    let error = fails(&client, &by_system).await;
+    assert!(matches!(error, FetchError::Tls(_) | FetchError::Trust(_)), "{error:?}");
     // The same server under a name that its certificate does not have.
     let mut other = named.clone();
     other.url = format!("https://127.0.0.1:{}/", server.address.port()).parse().unwrap();
-    assert!(matches!(fails(&client, &other).await, FetchError::Tls(_)));
+    let error = fails(&client, &other).await;
+    assert!(matches!(error, FetchError::Tls(_)), "{error:?}");
 }

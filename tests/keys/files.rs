@@ -118,7 +118,7 @@ async fn a_file_that_is_written_slowly_between_two_blocks_loses_no_key() {
     writer.flush().unwrap();
     // The half that is there is a good file of its own. It is read, and not believed until it is read again.
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(10));
-    for _ in 0..40 {
+    for _ in 0..30 {
         assert!(uses(&store, &format!("{one}{two}")));
         tick.tick().await;
     }

@@ -21,7 +21,7 @@ use tollgate::net::HttpClient;
 use crate::http::DEADLINE;
 
 /// A key's public half, as a JWK and as PEM.
-pub fn key(kid: &str) -> (Value, String) {
+pub(crate) fn key(kid: &str) -> (Value, String) {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
@@ -30,16 +30,16 @@ pub fn key(kid: &str) -> (Value, String) {
     (json!({ "kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y }), pem)
 }
 
-pub fn jwk(kid: &str) -> Value {
+pub(crate) fn jwk(kid: &str) -> Value {
     key(kid).0
 }
 
-pub fn jwks(kids: &[&str]) -> Value {
+pub(crate) fn jwks(kids: &[&str]) -> Value {
     json!({ "keys": kids.iter().map(|kid| jwk(kid)).collect::<Vec<_>>() })
 }
 
 /// Long intervals, so that nothing happens by itself.
-pub fn fetch() -> FetchSpec {
+pub(crate) fn fetch() -> FetchSpec {
     FetchSpec {
         refresh: Duration::from_secs(3600),
         refresh_bounds: (Duration::from_secs(60), Duration::from_secs(86400)),
@@ -52,9 +52,9 @@ pub fn fetch() -> FetchSpec {
     }
 }
 
-pub const ISSUER: &str = "https://idp.example.com/realms/shop";
+pub(crate) const ISSUER: &str = "https://idp.example.com/realms/shop";
 
-pub fn spec(keys: KeySource) -> IssuerSpec {
+pub(crate) fn spec(keys: KeySource) -> IssuerSpec {
     let path = |name| ClaimPath::new([name]).unwrap();
     IssuerSpec {
         name: "shop".into(),
@@ -83,13 +83,13 @@ pub fn spec(keys: KeySource) -> IssuerSpec {
     }
 }
 
-pub fn from_url(url: &str, fetch: FetchSpec) -> IssuerSpec {
+pub(crate) fn from_url(url: &str, fetch: FetchSpec) -> IssuerSpec {
     spec(KeySource::JwksUrl { url: url.parse().unwrap(), fetch })
 }
 
 /// Writes down every event.
 #[derive(Debug, Default)]
-pub struct Recorder(Mutex<Vec<String>>);
+pub(crate) struct Recorder(Mutex<Vec<String>>);
 
 impl Events for Recorder {
     fn report(&self, event: Event<'_>) {
@@ -99,29 +99,29 @@ impl Events for Recorder {
 
 impl Recorder {
     /// How many events hold this text.
-    pub fn count(&self, text: &str) -> usize {
+    pub(crate) fn count(&self, text: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|event| event.contains(text)).count()
     }
 
-    pub async fn counted(&self, text: &str, count: usize) {
+    pub(crate) async fn counted(&self, text: &str, count: usize) {
         until(&format!("{count} of `{text}`"), || self.count(text) >= count).await;
     }
 }
 
 /// A clock, a recorder, and what a store needs.
-pub struct Process {
-    pub clock: Arc<ManualClock>,
-    pub events: Arc<Recorder>,
-    pub http: HttpClient,
+pub(crate) struct Process {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) events: Arc<Recorder>,
+    pub(crate) http: HttpClient,
 }
 
 impl Process {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_seconds(1_800_000_000)));
         Self { clock, events: Arc::default(), http: HttpClient::new() }
     }
 
-    pub fn deps(&self) -> Deps {
+    pub(crate) fn deps(&self) -> Deps {
         Deps {
             http: self.http.clone(),
             clock: Arc::clone(&self.clock) as Arc<_>,
@@ -129,13 +129,13 @@ impl Process {
         }
     }
 
-    pub fn start(&self, spec: &IssuerSpec) -> KeyStore {
+    pub(crate) fn start(&self, spec: &IssuerSpec) -> KeyStore {
         KeyStore::start(spec, &self.deps()).unwrap()
     }
 }
 
 /// Waits until something is so.
-pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let waited = tokio::time::timeout(DEADLINE, async {
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         while !so() {
@@ -146,11 +146,11 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Waits for something that must end.
-pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it ends")
 }
 
 /// The ids that a store's keys have now.
-pub fn has(store: &KeyStore, kid: &str) -> bool {
+pub(crate) fn has(store: &KeyStore, kid: &str) -> bool {
     store.current().is_ok_and(|set| set.has_kid(kid))
 }

@@ -22,6 +22,13 @@ async fn row_184_ten_thousand_unknown_kids_make_one_fetch_in_a_cooldown() {
     assert_eq!(process.events.count("UnknownKid"), 10_000);
     assert!(process.events.count("refetched: false") + process.events.count("refetched: true") == 10_000);
     assert!(process.events.count("refetched: true") >= 1);
+
+    // Those that come after the fetch find the cooldown on: known as missed or never seen, nobody waits or asks.
+    for number in 9_500..10_500 {
+        soon(store.refetch_for(&format!("random-{number}"))).await;
+    }
+    assert_eq!(server.count(), 2);
+    assert!(process.events.count("refetched: false") >= 1_000);
 }
 
 #[tokio::test]

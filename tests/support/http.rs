@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// Nothing here takes this long, unless it is broken.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the server does with a request.
 #[derive(Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Sends these bytes.
     Bytes(Vec<u8>),
     /// Sends these bytes as soon as the value is true.
@@ -24,6 +24,8 @@ pub enum Answer {
     Endless(Vec<u8>, Vec<u8>),
     /// Sends the first bytes, then nothing, and stays connected.
     Stall(Vec<u8>),
+    /// Sends these bytes one by one, a few of them each second.
+    Drip(Vec<u8>),
     /// Hangs up.
     HangUp,
     /// Asks this function, by the path of the request.
@@ -31,19 +33,19 @@ pub enum Answer {
 }
 
 /// The server. It ends when it is dropped.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     answer: Arc<Mutex<Answer>>,
     seen: Arc<watch::Sender<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub async fn start(answer: Answer) -> Self {
+    pub(crate) async fn start(answer: Answer) -> Self {
         Self::listen(answer, None).await
     }
 
-    pub async fn start_tls(answer: Answer, tls: TlsAcceptor) -> Self {
+    pub(crate) async fn start_tls(answer: Answer, tls: TlsAcceptor) -> Self {
         Self::listen(answer, Some(tls)).await
     }
 
@@ -73,25 +75,25 @@ impl Server {
         Self { address, answer, seen, task }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn set(&self, answer: Answer) {
+    pub(crate) fn set(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
     /// Requests so far, as far as the end of their headers.
-    pub fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.borrow().clone()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.seen.borrow().len()
     }
 
     /// Waits for so many requests.
-    pub async fn saw(&self, count: usize) {
+    pub(crate) async fn saw(&self, count: usize) {
         let mut seen = self.seen.subscribe();
         tokio::time::timeout(DEADLINE, seen.wait_for(|seen| seen.len() >= count))
             .await
@@ -141,6 +143,15 @@ async fn serve(
             // Until the client hangs up.
             let _ = stream.read_u8().await;
         }
+        Answer::Drip(bytes) => {
+            let mut tick = tokio::time::interval(Duration::from_millis(50));
+            for byte in bytes {
+                tick.tick().await;
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+            }
+        }
         Answer::HangUp => {}
         Answer::Route(_) => unreachable!(),
     }
@@ -152,7 +163,7 @@ async fn send(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) 
 }
 
 /// A whole answer with this status, headers and body.
-pub fn http(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn http(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     for header in headers {
@@ -166,6 +177,6 @@ pub fn http(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// A whole answer with status 200 and this JSON.
-pub fn json(body: &serde_json::Value) -> Answer {
+pub(crate) fn json(body: &serde_json::Value) -> Answer {
     Answer::Bytes(http(200, &["Content-Type: application/json"], body.to_string()))
 }
