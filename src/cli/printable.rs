@@ -41,6 +41,11 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// `1 rule`, `2 rules`.
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
