@@ -21,6 +21,7 @@ use tollgate::config::Source;
 use tollgate::config::server::{Address, ControlListener};
 use tollgate::core::event::Events;
 use tollgate::engine::Engine;
+use tollgate::listen::BindError;
 use tollgate::secret::Secret;
 use tollgate::telemetry::Recorder;
 
