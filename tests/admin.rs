@@ -16,7 +16,6 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate::admin::{Control, Probes};
-use tollgate::listen::BindError;
 use tollgate::config::Source;
 use tollgate::config::server::{Address, ControlListener};
 use tollgate::core::event::Events;
