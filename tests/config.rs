@@ -413,13 +413,19 @@ fn row_224_no_rules_must_be_said() {
     assert!(config.table.rules().is_empty());
     let silent = with_sections(SERVER, ISSUER).replace("rules: []", "");
     assert_refused(&silent, "`rules` is missing; no rules at all must be said, as `rules: []`");
-    assert_refused(&with_sections(SERVER, ISSUER).replace("rules: []", "rules:"), "rules: expected a list, found nothing");
+    assert_refused(
+        &with_sections(SERVER, ISSUER).replace("rules: []", "rules:"),
+        "rules: expected a list, found nothing",
+    );
 }
 
 #[test]
 fn row_226_an_invalid_first_file_yields_no_configuration() {
     // One error anywhere is enough; the rest being good does not matter.
-    assert_refused(&with_rules(&[ALLOW, "name: b\nmatch: { paths: [x] }\nallow: anonymous"]), "rules[1].match.paths[0]");
+    assert_refused(
+        &with_rules(&[ALLOW, "name: b\nmatch: { paths: [x] }\nallow: anonymous"]),
+        "rules[1].match.paths[0]",
+    );
 }
 
 #[test]
@@ -500,7 +506,9 @@ fn row_233_caller_identity_is_trusted_on_trusted_listeners_alone() {
         format!("server: {{ {server} }}\n{}", rest.replace("requirements:\n", &set))
     };
     let tls = |rest: &str| {
-        format!("{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {{ certificate: tls/tls.crt, key: tls/tls.key{rest} }} }}")
+        format!(
+            "{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {{ certificate: tls/tls.crt, key: tls/tls.key{rest} }} }}"
+        )
     };
     for rule in &uses {
         for good in [
@@ -534,7 +542,8 @@ fn row_233_caller_identity_is_trusted_on_trusted_listeners_alone() {
 fn a_direction_needs_a_listener() {
     let rule = "name: a\nmatch: { direction: outbound }\nallow: anonymous";
     load(&with_rules(&[rule])).unwrap();
-    let text = with_sections(SERVER, ISSUER).replace("rules: []", &format!("rules:\n  - {}", rule.replace('\n', "\n    ")));
+    let text =
+        with_sections(SERVER, ISSUER).replace("rules: []", &format!("rules:\n  - {}", rule.replace('\n', "\n    ")));
     assert_refused(&text, "rules[0].match.direction: this rule is for `outbound` requests, but no listener");
 }
 
@@ -555,4 +564,32 @@ fn errors_of_syntax() {
         "a: &a [*a]\n",
     ];
     insta::assert_snapshot!(answers(texts.map(|text| (text, text.to_owned()))));
+}
+
+#[test]
+fn ten_thousand_rules_load_in_little_time() {
+    let rules: String = (0..10_000)
+        .map(|n| {
+            format!(
+                "  - name: rule-{n}\n    match: {{ hosts: [\"h{}.example.com\"], paths: [\"/s{n}/{{id}}/**\"], methods: [GET, POST] }}\n    require: {{ use: orders, scopes: {{ any: [\"s{n}.read\", admin] }}, claims: [{{ path: oid, equals_path: id }}, {{ path: mail, pattern: \"[a-z]+@example\\\\.com\" }}] }}\n    inject: {{ x-user-id: \"{{subject}}\", x-n: \"{n} {{path.id}}\" }}\n    response_headers: {{ x-rule: \"{n}\" }}\n",
+                n % 100
+            )
+        })
+        .collect();
+    let good = with_rules(&[]) + &rules;
+    let start = std::time::Instant::now();
+    let config = load(&good).unwrap();
+    let took = start.elapsed();
+    assert_eq!(config.table.rules().len(), 10_000);
+    // Unoptimised and on a busy machine; linear in any case.
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+
+    let bad =
+        good.replace("inject: {", "injekt: 1\n    inject: {").replace("methods: [GET, POST]", "methods: [get, 1]");
+    let start = std::time::Instant::now();
+    let errors = config::load_from(&bad, directory().path(), Path::new("policy.yaml")).unwrap_err();
+    let took = (took, start.elapsed());
+    assert_eq!(errors.0.len(), 30_000);
+    assert!(took.1 < std::time::Duration::from_secs(40), "{took:?}");
+    println!("loaded and refused in {took:?}");
 }

@@ -36,6 +36,7 @@ struct Document {
 pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
     let sink = Sink::default();
     let mut sources = Vec::new();
+
     let main = document(name, bytes, &sink, &mut sources);
     let further = main.as_ref().map(|main| rule_files(main, base_dir, &sink, &mut sources)).unwrap_or_default();
     let parts = main.as_ref().and_then(|main| assemble(main, &further, Surroundings { base_dir }, &sink));
@@ -112,11 +113,17 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
     let directory = base_dir.join(&name);
     let mut paths: Vec<PathBuf> = Vec::new();
     match std::fs::read_dir(&directory) {
-        Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+        Err(error) => {
+            at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error)))
+        }
         Ok(entries) => {
             for entry in entries {
                 match entry {
-                    Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+                    Err(error) => at.error(format!(
+                        "the directory `{}` cannot be read: {}",
+                        directory.display(),
+                        io_reason(&error)
+                    )),
                     Ok(entry) => paths.push(entry.path()),
                 }
             }
@@ -220,7 +227,8 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
             for error in errors {
                 let Some(place) = places.get(error.rule) else { continue };
                 let other = error.other.and_then(|other| places.get(other));
-                let other = other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
+                let other =
+                    other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
                 sink.push(place.error(format!("{}{other}", error.message)));
             }
             None
