@@ -156,7 +156,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     let server_at = at.key("server");
     let before = sink.count();
     if server_at.node().is_none() {
-        at.missing("`server` is missing: it says where Envoy asks");
+        at.error("`server` is missing: it says where Envoy asks");
     }
     let server = decode::<ServerFile>(&server_at).and_then(|file| server::build(&server_at, &file, around));
     let listeners = server.as_ref().filter(|_| sink.count() == before).map(|server| &*server.check);
@@ -202,7 +202,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         if !std::ptr::eq(document, main) {
             refuse_unknown(&at, RULES_FILE_KEYS);
             if at.key("rules").node().is_none() {
-                at.missing("`rules` is missing; a file with none says `rules: []`");
+                at.error("`rules` is missing; a file with none says `rules: []`");
             }
         }
         let list = at.key("rules");
@@ -218,7 +218,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         }
     }
     if !said {
-        at.missing("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
+        at.error("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
     }
     // Rules that are left out for their errors say nothing about the ties among the others.
     let table = match PolicyTable::compile(specs, &identity_headers) {
