@@ -15,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tollgate::admin::{BindError, Control, Probes};
+use tollgate::admin::{Control, Probes};
+use tollgate::listen::BindError;
 use tollgate::config::Source;
 use tollgate::config::server::{Address, ControlListener};
 use tollgate::core::event::Events;
@@ -167,6 +168,7 @@ async fn control_tells_what_serves() {
     );
     let (status, body) = command(&running, "GET", "/config").await;
     assert_eq!((status, &body["sources"][0]["path"]), (200, &Value::from("/etc/tollgate/policy.yaml")));
+    assert_eq!(body["config"]["made"], "in place", "as it was written");
     assert_eq!(command(&running, "GET", "/reload").await.0, 405);
     assert_eq!(command(&running, "GET", "/nothing").await.0, 404);
 }

@@ -1,9 +1,11 @@
 //! Everything a decision reads, as of one generation of the configuration.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::authn::{self, Issuer};
@@ -23,22 +25,33 @@ pub struct Snapshot {
     generation: u64,
     loaded_at: Timestamp,
     sources: Vec<Source>,
+    watched: Vec<PathBuf>,
+    document: Value,
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
     /// The request headers that carry credentials of any issuer.
     credential_headers: Vec<Arc<str>>,
 }
 
+/// The files of a configuration.
+pub(super) struct Files {
+    pub(super) sources: Vec<Source>,
+    pub(super) watched: Vec<PathBuf>,
+    pub(super) document: Value,
+}
+
 impl Snapshot {
+    /// Of a configuration whose issuers are running.
     pub(super) fn new(
         generation: u64,
         loaded_at: Timestamp,
-        sources: Vec<Source>,
+        files: Files,
         table: PolicyTable,
         issuers: Vec<Arc<Issuer>>,
     ) -> Self {
         let credential_headers = authn::issuer::credential_headers(&issuers);
-        Self { generation, loaded_at, sources, table, issuers, credential_headers }
+        let Files { sources, watched, document } = files;
+        Self { generation, loaded_at, sources, watched, document, table, issuers, credential_headers }
     }
 
     /// Counts configurations put into service, from one.
@@ -54,6 +67,16 @@ impl Snapshot {
     /// The files it was read from.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// The files and directories whose changes may change it.
+    pub(super) fn watched(&self) -> &[PathBuf] {
+        &self.watched
+    }
+
+    /// The configuration as it was written, rule files included; it names secrets and holds none.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     /// The rules.

@@ -103,7 +103,7 @@ impl Remote {
                     retry_in(failures)
                 }
             };
-            self.flights.land();
+            self.flights.land(failures == 0);
             tokio::select! {
                 () = tokio::time::sleep(pause) => place = None,
                 () = self.flights.called() => {}
@@ -169,4 +169,19 @@ impl Remote {
 fn retry_in(failures: u32) -> Duration {
     let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_back_off_to_a_minute_and_never_further() {
+        for (failures, most) in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (30, 60.0), (u32::MAX, 60.0)] {
+            for _ in 0..20 {
+                let pause = retry_in(failures).as_secs_f64();
+                assert!((most / 2.0..=most).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
 }

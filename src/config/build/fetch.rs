@@ -160,6 +160,8 @@ fn allowed_hosts(at: &At<'_>, hosts: &[String]) -> Vec<Box<str>> {
 /// A URL that may be fetched. Names are looked up, and the addresses judged again, when it is fetched.
 pub(in crate::config) fn url(at: &At<'_>, text: &str, insecure: bool) -> Option<Url> {
     let problem = match Url::parse(text) {
+        // What may hold a password is not shown.
+        Err(error) if text.contains('@') => format!("not a URL: {error}"),
         Err(error) => format!("`{}` is not a URL: {error}", shown(text)),
         Ok(url) => match problem(&url, insecure) {
             None => return Some(url),

@@ -91,7 +91,7 @@ fn template(at: &At<'_>, text: &str, sources: &Sources<'_>) -> Option<Template> 
                     && !parameters.iter().any(|known| **known == **name)
                 {
                     at.error(format!(
-                        "`{{path.{name}}}`: not every path of this rule has a segment `{{{name}}}`; all of them have {}",
+                        "`{{path.{name}}}`: not every path of this rule has a segment `{{{name}}}`; segments that all of them have: {}",
                         listed(parameters.iter().map(String::as_str))
                     ));
                 }

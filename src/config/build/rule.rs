@@ -215,7 +215,7 @@ fn check_path_parameters(at: &At<'_>, file: &RuleFile, said: &Said, parameters: 
             continue;
         }
         let message = format!(
-            "`equals_path: {}`: not every path of this rule has a segment `{{{}}}`; all of them have {}",
+            "`equals_path: {}`: not every path of this rule has a segment `{{{}}}`; segments that all of them have: {}",
             shown(name),
             shown(name),
             listed(parameters.iter().map(String::as_str))
