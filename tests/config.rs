@@ -413,13 +413,19 @@ fn row_224_no_rules_must_be_said() {
     assert!(config.table.rules().is_empty());
     let silent = with_sections(SERVER, ISSUER).replace("rules: []", "");
     assert_refused(&silent, "`rules` is missing; no rules at all must be said, as `rules: []`");
-    assert_refused(&with_sections(SERVER, ISSUER).replace("rules: []", "rules:"), "rules: expected a list, found nothing");
+    assert_refused(
+        &with_sections(SERVER, ISSUER).replace("rules: []", "rules:"),
+        "rules: expected a list, found nothing",
+    );
 }
 
 #[test]
 fn row_226_an_invalid_first_file_yields_no_configuration() {
     // One error anywhere is enough; the rest being good does not matter.
-    assert_refused(&with_rules(&[ALLOW, "name: b\nmatch: { paths: [x] }\nallow: anonymous"]), "rules[1].match.paths[0]");
+    assert_refused(
+        &with_rules(&[ALLOW, "name: b\nmatch: { paths: [x] }\nallow: anonymous"]),
+        "rules[1].match.paths[0]",
+    );
 }
 
 #[test]
@@ -500,7 +506,9 @@ fn row_233_caller_identity_is_trusted_on_trusted_listeners_alone() {
         format!("server: {{ {server} }}\n{}", rest.replace("requirements:\n", &set))
     };
     let tls = |rest: &str| {
-        format!("{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {{ certificate: tls/tls.crt, key: tls/tls.key{rest} }} }}")
+        format!(
+            "{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {{ certificate: tls/tls.crt, key: tls/tls.key{rest} }} }}"
+        )
     };
     for rule in &uses {
         for good in [
@@ -534,7 +542,8 @@ fn row_233_caller_identity_is_trusted_on_trusted_listeners_alone() {
 fn a_direction_needs_a_listener() {
     let rule = "name: a\nmatch: { direction: outbound }\nallow: anonymous";
     load(&with_rules(&[rule])).unwrap();
-    let text = with_sections(SERVER, ISSUER).replace("rules: []", &format!("rules:\n  - {}", rule.replace('\n', "\n    ")));
+    let text =
+        with_sections(SERVER, ISSUER).replace("rules: []", &format!("rules:\n  - {}", rule.replace('\n', "\n    ")));
     assert_refused(&text, "rules[0].match.direction: this rule is for `outbound` requests, but no listener");
 }
 

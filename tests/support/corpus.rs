@@ -286,7 +286,11 @@ impl Case<'_> {
                 }
                 "response_headers" => assert_eq!(decided.response_headers, texts(want), "{title}"),
                 "challenge" => {
-                    assert_eq!(decided.denied_headers.get("www-authenticate").map(String::as_str), Some(text()), "{title}");
+                    assert_eq!(
+                        decided.denied_headers.get("www-authenticate").map(String::as_str),
+                        Some(text()),
+                        "{title}"
+                    );
                 }
                 "content_type" => {
                     assert_eq!(decided.denied_headers.get("content-type").map(String::as_str), Some(text()), "{title}");
@@ -415,7 +419,8 @@ impl Decided {
                 decided.set = allowed.set.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
                 decided.remove = allowed.remove.iter().map(|name| name.to_string()).collect();
                 let response = allowed.response_headers.iter();
-                decided.response_headers = response.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+                decided.response_headers =
+                    response.map(|(name, value)| (name.to_string(), value.to_string())).collect();
             }
             Verdict::Deny(denied) => {
                 decided.status = denied.http_status();
@@ -438,8 +443,7 @@ impl Decided {
             Some(envoy_types::pb::google::protobuf::value::Kind::StringValue(text)) => Some(text),
             _ => None,
         };
-        let mut decided =
-            Self { reason: text("reason").unwrap_or_default(), rule: text("rule"), ..Self::default() };
+        let mut decided = Self { reason: text("reason").unwrap_or_default(), rule: text("rule"), ..Self::default() };
         assert_eq!(text("decision_id").unwrap().len(), 32);
         let pair = |option: &envoy_types::pb::envoy::config::core::v3::HeaderValueOption| {
             let header = option.header.clone().unwrap();
@@ -476,7 +480,9 @@ fn laid_over(base: &Value, over: &Value) -> Value {
                 match (base.get(key), value) {
                     (_, Value::Null) => drop(merged.remove(key)),
                     // A claim that is a map is replaced whole: cases say what they mean.
-                    (Some(Value::Object(_)), Value::Object(_)) if ["headers", "claims", "header"].contains(&key.as_str()) => {
+                    (Some(Value::Object(_)), Value::Object(_))
+                        if ["headers", "claims", "header"].contains(&key.as_str()) =>
+                    {
                         let below = laid_over(&base[key], value);
                         merged.insert(key.clone(), below);
                     }
