@@ -1,11 +1,213 @@
-//! The decision itself: pure and total.
+//! The decision itself: pure and total. Every path through here ends in an [`Answer`], and every doubt in a denial.
 
-use super::answer::{Answer, DecisionId, DeniedResponse, Verdict};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
+use super::caller::CallerError;
+use super::denial;
+use super::inject::{self, RenderError};
+use super::principal::Principal;
 use super::reason::Reason;
+use super::request::RequestFacts;
+use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
+use super::table::{Match, PathParams, PolicyTable, Unjudgeable};
 
-/// A denial that no rule had a part in: a malformed request, shed load, a missed deadline, a panic.
-/// `grpc` says whether the client speaks gRPC and wants plain text.
-pub fn refuse(reason: Reason, _grpc: bool, decision_id: DecisionId) -> Answer {
-    let denied = DeniedResponse { http_status: reason.http_status(), headers: Vec::new(), body: String::new() };
-    Answer { decision_id, reason, rule: None, principal: None, caller: None, verdict: Verdict::Deny(denied) }
+/// What authentication found, before any rule's requirement was judged.
+#[derive(Clone, Debug)]
+pub enum Authentication {
+    /// The rule does not look at credentials.
+    NotWanted,
+    /// The rule looks at credentials and the request carries none.
+    Absent,
+    /// A valid token.
+    Verified {
+        /// Whom it speaks for.
+        principal: Arc<Principal>,
+        /// The request header that carried it, lower case.
+        header: Arc<str>,
+    },
+    /// A credential that is not accepted.
+    Refused(Reason),
+}
+
+/// The requirements whose issuers are to be asked about a request's credential. `None` where the rule looks at none.
+pub fn wants(rule: &Rule) -> Option<&Arc<Requirements>> {
+    match &rule.action {
+        Action::Optional(requirements) | Action::Require(requirements) => Some(requirements),
+        Action::Deny | Action::Anonymous { .. } | Action::Preflight => None,
+    }
+}
+
+/// A denial that no rule and no table had a part in: shed load, a missed deadline, a panic.
+/// `grpc` says whether the client speaks gRPC and is told in plain text.
+pub fn refuse(reason: Reason, grpc: bool, decision_id: DecisionId) -> Answer {
+    unruled(&DenialStyle::default(), reason, grpc, decision_id)
+}
+
+/// A denial where no rule matched or the request is malformed, in the table's default style.
+pub fn refuse_unmatched(table: &PolicyTable, reason: Reason, grpc: bool, decision_id: DecisionId) -> Answer {
+    unruled(table.default_denial(), reason, grpc, decision_id)
+}
+
+fn unruled(style: &DenialStyle, reason: Reason, grpc: bool, decision_id: DecisionId) -> Answer {
+    let denied = denial::render(reason, style, None, grpc, decision_id);
+    Answer {
+        decision_id,
+        reason: denial::denying(reason),
+        rule: None,
+        principal: None,
+        caller: None,
+        verdict: Verdict::Deny(denied),
+    }
+}
+
+/// A denial because a rule that might have answered has a condition that cannot be judged.
+pub fn refuse_unjudgeable(found: Unjudgeable<'_>, facts: &RequestFacts<'_>, decision_id: DecisionId) -> Answer {
+    Decision { rule: found.rule, facts, decision_id, principal: None }.deny(Reason::ConditionError)
+}
+
+/// A denial of a request whose rule is known, for a reason that lies outside of the rule: a missed deadline.
+pub fn refuse_matched(rule: &Arc<Rule>, reason: Reason, facts: &RequestFacts<'_>, decision_id: DecisionId) -> Answer {
+    Decision { rule, facts, decision_id, principal: None }.deny(reason)
+}
+
+/// Decides on a request by the rule that matches it.
+///
+/// `credential_headers` are the headers that any issuer's credentials may come in: where nothing was verified, they do
+/// not travel on.
+pub fn decide(
+    table: &PolicyTable,
+    found: &Match<'_>,
+    facts: &RequestFacts<'_>,
+    authentication: Authentication,
+    credential_headers: &[Arc<str>],
+    decision_id: DecisionId,
+) -> Answer {
+    let rule = found.rule;
+    let mut decision = Decision { rule, facts, decision_id, principal: None };
+    let anonymous = |decision: &Decision<'_>, caller: Option<&CallerRequirement>, reason| match admit(caller, facts) {
+        Ok(()) => decision.allow(table, &found.params, credential_headers, reason),
+        Err(reason) => decision.deny(reason),
+    };
+    match (&rule.action, authentication) {
+        (Action::Deny, _) => decision.deny(Reason::DeniedByRule),
+        (Action::Preflight, _) => anonymous(&decision, None, Reason::AllowedPreflight),
+        (Action::Anonymous { caller }, _) => anonymous(&decision, caller.as_ref(), Reason::AllowedAnonymous),
+        (Action::Optional(_) | Action::Require(_), Authentication::Refused(reason)) => decision.deny(reason),
+        (Action::Optional(wanted), Authentication::Absent) => {
+            anonymous(&decision, wanted.caller.as_ref(), Reason::AllowedAnonymous)
+        }
+        (Action::Require(_), Authentication::Absent) => decision.deny(Reason::MissingToken),
+        (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
+            decision.principal = Some(Arc::clone(&principal));
+            match judge(wanted, &principal, facts, &found.params) {
+                Ok(()) => {
+                    let token_header = std::slice::from_ref(&header);
+                    let removed = if rule.injection.remove_token { token_header } else { &[] };
+                    decision.allow(table, &found.params, removed, Reason::Allowed)
+                }
+                Err(reason) => decision.deny(reason),
+            }
+        }
+        // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
+        (Action::Optional(_) | Action::Require(_), Authentication::NotWanted) => decision.deny(Reason::InternalError),
+    }
+}
+
+/// Judges a principal by a rule's requirements.
+fn judge(
+    wanted: &Requirements,
+    principal: &Principal,
+    facts: &RequestFacts<'_>,
+    params: &PathParams<'_>,
+) -> Result<(), Reason> {
+    match &wanted.audience {
+        AudienceRequirement::Unchecked => {}
+        AudienceRequirement::Checked(audience) => {
+            if !audience.holds(|name| principal.audience.iter().any(|of_token| **of_token == *name)) {
+                return Err(Reason::WrongAudience);
+            }
+        }
+    }
+    admit(wanted.caller.as_ref(), facts)?;
+    let one_holds = |alternatives: &[super::rule::AnyAll], has: &dyn Fn(&str) -> bool| {
+        alternatives.is_empty() || alternatives.iter().any(|alternative| alternative.holds(has))
+    };
+    if !one_holds(&wanted.scopes, &|scope| principal.scopes.grants(scope)) {
+        return Err(Reason::InsufficientScope);
+    }
+    if !one_holds(&wanted.roles, &|role| principal.roles.iter().any(|held| **held == *role)) {
+        return Err(Reason::InsufficientRole);
+    }
+    for condition in &wanted.claims {
+        match condition.holds(principal, facts, params) {
+            Ok(true) => {}
+            Ok(false) => return Err(Reason::ClaimMismatch),
+            Err(super::condition::ConditionError) => return Err(Reason::ConditionError),
+        }
+    }
+    Ok(())
+}
+
+/// Judges the calling workload.
+fn admit(wanted: Option<&CallerRequirement>, facts: &RequestFacts<'_>) -> Result<(), Reason> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    match facts.caller.spiffe_id() {
+        Ok(id) if wanted.spiffe.iter().any(|pattern| pattern.matches(id)) => Ok(()),
+        Ok(_) | Err(CallerError::Ambiguous | CallerError::NotSpiffe) => Err(Reason::CallerNotAllowed),
+        Err(CallerError::Absent) => Err(Reason::CallerUnknown),
+    }
+}
+
+/// What an answer is made from, once the rule is known.
+struct Decision<'d> {
+    rule: &'d Arc<Rule>,
+    facts: &'d RequestFacts<'d>,
+    decision_id: DecisionId,
+    principal: Option<Arc<Principal>>,
+}
+
+impl Decision<'_> {
+    fn allow(&self, table: &PolicyTable, params: &PathParams<'_>, credentials: &[Arc<str>], reason: Reason) -> Answer {
+        let principal = self.principal.as_deref();
+        let mut set = Vec::with_capacity(self.rule.injection.headers.len());
+        for header in &self.rule.injection.headers {
+            match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
+                Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
+                Ok(None) if header.required && principal.is_some() => return self.deny(Reason::MissingIdentity),
+                Ok(None) => {}
+                Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
+            }
+        }
+        let is_set = |name: &str| set.iter().any(|(of_ours, _)| **of_ours == *name);
+        let mut remove: Vec<Cow<'static, str>> = Vec::new();
+        let exact = table.reserved().iter().chain(credentials).filter(|name| !is_set(name));
+        remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
+        for line in self.facts.headers.iter() {
+            let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+            if table.is_reserved(line.name) && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
+                remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
+            }
+        }
+        let response_headers = self.rule.injection.response_headers.clone();
+        self.answer(reason, Verdict::Allow(AllowedRequest { set, remove, response_headers }))
+    }
+
+    fn deny(&self, reason: Reason) -> Answer {
+        let scopes = wants(self.rule).map(|wanted| &*wanted.scopes);
+        let denied = denial::render(reason, &self.rule.denial, scopes, self.facts.grpc, self.decision_id);
+        self.answer(denial::denying(reason), Verdict::Deny(denied))
+    }
+
+    fn answer(&self, reason: Reason, verdict: Verdict) -> Answer {
+        Answer {
+            decision_id: self.decision_id,
+            reason,
+            rule: Some(Arc::clone(self.rule)),
+            principal: self.principal.clone(),
+            caller: self.facts.caller.name().map(Into::into),
+            verdict,
+        }
+    }
 }

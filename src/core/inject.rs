@@ -2,6 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::principal::{Principal, Scopes};
+use super::request::RequestFacts;
+use super::rule::{AnyAll, Requirements};
+use super::table::PathParams;
+
 /// Makes a header value: literal text and placeholders, alternating at will.
 ///
 /// | placeholder | value |
@@ -146,6 +155,169 @@ impl Placeholder {
             Some(("claim", claim)) if !claim.is_empty() => Ok(Self::Claim(claim.into())),
             Some(("path", parameter)) if !parameter.is_empty() => Ok(Self::PathParameter(parameter.into())),
             _ => Err(TemplateError::Unknown(name.to_owned())),
+        }
+    }
+}
+
+/// Longest header value made, in bytes.
+pub const MAX_VALUE_BYTES: usize = 8192;
+
+/// Why a header cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RenderError {
+    /// Longer than [`MAX_VALUE_BYTES`].
+    #[error("the value is too long for a header")]
+    TooLarge,
+}
+
+/// Makes the value of a template. `None` where any placeholder has none. `wanted` are the requirements that the
+/// principal met: with a wildcard scope, the scopes named there are what it was granted.
+pub(super) fn render(
+    template: &Template,
+    principal: Option<&Principal>,
+    wanted: Option<&Arc<Requirements>>,
+    facts: &RequestFacts<'_>,
+    params: &PathParams<'_>,
+) -> Result<Option<String>, RenderError> {
+    let mut value = String::new();
+    for piece in &template.0 {
+        match piece {
+            Piece::Literal(text) => value.push_str(text),
+            Piece::Value(placeholder) => match placeholder.render(principal, wanted, facts, params) {
+                Some(text) => value.push_str(&text),
+                None => return Ok(None),
+            },
+        }
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(RenderError::TooLarge);
+        }
+    }
+    Ok((!value.is_empty()).then_some(value))
+}
+
+impl Placeholder {
+    fn render(
+        &self,
+        principal: Option<&Principal>,
+        wanted: Option<&Arc<Requirements>>,
+        facts: &RequestFacts<'_>,
+        params: &PathParams<'_>,
+    ) -> Option<String> {
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| encode(text, false));
+        match self {
+            Self::Caller => text(facts.caller.spiffe_id().ok().map(|id| id.as_str())),
+            Self::PathParameter(name) => text(params.value(name)),
+            Self::Subject => text(principal?.subject.as_deref()),
+            Self::Client => text(principal?.client.as_deref()),
+            Self::Service => text(principal?.service.as_deref()),
+            Self::Tenant => text(principal?.tenant.as_deref()),
+            Self::Issuer => {
+                let principal = principal?;
+                text(Some(principal.issuer_url.as_deref().unwrap_or(&principal.issuer)))
+            }
+            Self::Scopes(style) => list(granted(&principal?.scopes, wanted), *style),
+            Self::Roles(style) => list(principal?.roles.iter().map(|role| &**role), *style),
+            Self::Audience(style) => list(principal?.audience.iter().map(|audience| &**audience), *style),
+            Self::Claim(name) => claim(&principal?.mapped.iter().find(|(known, _)| known == name)?.1),
+            Self::Claims => Some(packed(&serde_json::to_vec(&*principal?.claims).ok()?)),
+        }
+    }
+}
+
+/// The scopes to tell of: the token's own, and where it holds the wildcard, those that the rule names.
+fn granted<'s>(scopes: &'s Scopes, wanted: Option<&'s Arc<Requirements>>) -> impl Iterator<Item = &'s str> {
+    let alternatives = wanted.filter(|_| scopes.wildcard).map_or(&[][..], |wanted| &wanted.scopes);
+    let by_wildcard = alternatives.iter().flat_map(AnyAll::names);
+    let mut names: Vec<&str> = Vec::new();
+    for name in scopes.names.iter().map(|name| &**name).chain(by_wildcard) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter()
+}
+
+fn list<'i>(items: impl Iterator<Item = &'i str>, style: ListStyle) -> Option<String> {
+    let separator = match style {
+        ListStyle::Spaces => " ",
+        ListStyle::Commas => ",",
+    };
+    let items: Vec<String> = items.filter(|item| !item.is_empty()).map(|item| encode(item, true)).collect();
+    (!items.is_empty()).then(|| items.join(separator))
+}
+
+/// A mapped claim: text, numbers and booleans as they are, arrays of texts as a list, all else as base64url JSON.
+fn claim(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => (!text.is_empty()).then(|| encode(text, false)),
+        Value::Array(items) => {
+            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            match texts {
+                Some(texts) => list(texts.into_iter(), ListStyle::Spaces),
+                None => Some(packed(value.to_string().as_bytes())),
+            }
+        }
+        Value::Object(_) => Some(packed(value.to_string().as_bytes())),
+    }
+}
+
+fn packed(json: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(json)
+}
+
+/// Percent-encodes what could break out of a header value: everything but visible ASCII, and `%` and `,`. A space
+/// stays where it cannot be mistaken: inside a single value.
+fn encode(text: &str, item: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        let edge = at == 0 || at + 1 == text.len();
+        match byte {
+            b' ' if !item && !edge => encoded.push(' '),
+            b'%' | b',' | 0..=b' ' | 0x7f.. => encoded.push_str(percent_encoding::percent_encode_byte(byte)),
+            _ => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_read_or_say_why_not() {
+        let pieces = Template::parse("Bearer {{x}} {subject}/{path.id}{scopes:csv}").unwrap();
+        assert_eq!(pieces.placeholders().count(), 3);
+        assert_eq!(pieces.0.first(), Some(&Piece::Literal("Bearer {x} ".into())));
+        for (bad, want) in [
+            ("", TemplateError::Empty),
+            ("{", TemplateError::Brace),
+            ("}", TemplateError::Brace),
+            ("{nope}", TemplateError::Unknown("nope".into())),
+            ("{subject:csv}", TemplateError::Unknown("subject:csv".into())),
+            ("{scopes:tsv}", TemplateError::Unknown("scopes:tsv".into())),
+            ("{claim.}", TemplateError::Unknown("claim.".into())),
+            ("a\r\nb", TemplateError::Literal),
+            ("ä", TemplateError::Literal),
+        ] {
+            assert_eq!(Template::parse(bad), Err(want), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn row_156_values_cannot_break_out() {
+        for (text, single, item) in [
+            ("alice", "alice", "alice"),
+            ("a\r\nx-admin: 1\0", "a%0D%0Ax-admin: 1%00", "a%0D%0Ax-admin:%201%00"),
+            ("a,b", "a%2Cb", "a%2Cb"),
+            ("100%", "100%25", "100%25"),
+            (" a b ", "%20a b%20", "%20a%20b%20"),
+            ("ü\u{1f600}\u{7f}", "%C3%BC%F0%9F%98%80%7F", "%C3%BC%F0%9F%98%80%7F"),
+        ] {
+            assert_eq!((encode(text, false).as_str(), encode(text, true).as_str()), (single, item), "{text:?}");
         }
     }
 }

@@ -72,10 +72,6 @@ impl CanonicalPath {
     pub(super) fn segment(&self, index: usize) -> Option<&str> {
         self.segments.get(index).map(|segment| &**segment)
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.segments.len()
-    }
 }
 
 fn decode_segment(part: &str) -> Result<Box<str>, PathError> {

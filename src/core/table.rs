@@ -1,19 +1,29 @@
 //! The policy table: which rule answers a request.
 //!
 //! The order is total and does not depend on the file: any matching `deny` rule, else the most specific match, by
-//! direction, host (exact, longest `*.suffix`, any), path (segment by segment: literal, `{name}`, `**`), method
-//! (named, any), number of `context_extensions` conditions, number of header conditions, `priority`. Two rules
-//! that remain equal for some request are a configuration error.
+//! host (exact, longest `*.suffix`, any), path (segment by segment: literal, `{name}`, `**`), method (named, any),
+//! number of `context_extensions` conditions, number of header conditions, `priority`. A rule is for one direction.
+//! Two rules that remain equal for some request are a configuration error.
 
+mod conflict;
+mod index;
+mod pattern;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::request::Direction;
-use super::rule::Rule;
+pub use pattern::{HostPattern, PathPattern, PatternError};
+
+use super::condition::ConditionError;
+use super::request::{Direction, RequestFacts};
+use super::rule::{Action, DenialStyle, Injection, Rule};
+use index::{Entry, Index};
 
 /// Which requests a rule is for. Every list is an "any of"; an empty list is "all".
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
-    /// Requests of this direction only.
+    /// Requests of this direction only; inbound where nothing is said.
     pub direction: Option<Direction>,
     /// Hosts.
     pub hosts: Vec<HostPattern>,
@@ -27,33 +37,8 @@ pub struct Matcher {
     pub context_extensions: Vec<(Box<str>, Box<str>)>,
 }
 
-/// Hosts that a rule is for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HostPattern {
-    /// This host.
-    Exact(Box<str>),
-    /// Every host below this one, at any depth, but not itself: `*.example.com` holds `.example.com`.
-    Suffix(Box<str>),
-}
-
-/// Paths that a rule is for: `/a/b`, `/a/{name}/c`, `/a/**`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PathPattern {
-    pub(super) segments: Vec<Segment>,
-    /// Ends in `**`: matches the path without it, and everything below.
-    pub(super) open: bool,
-}
-
-/// One segment of a [`PathPattern`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Segment {
-    /// This text, decoded.
-    Literal(Box<str>),
-    /// Any one segment that is not empty.
-    Parameter(Box<str>),
-}
-
-/// A condition on a request header that selects a rule.
+/// A condition on a request header that selects a rule. Lines that repeat a name count as one value, joined by
+/// commas, as Envoy joins them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HeaderCondition {
     /// Lower case.
@@ -69,9 +54,9 @@ pub enum HeaderTest {
     Present,
     /// It is not there.
     Absent,
-    /// It is there once, with this value.
+    /// It has this value.
     Equals(Box<str>),
-    /// It is there once and has another value, or is not there.
+    /// It has another value, or is not there.
     NotEquals(Box<str>),
 }
 
@@ -84,7 +69,7 @@ pub struct RuleSpec {
     pub matcher: Matcher,
     /// Settles a tie: the greater one answers.
     pub priority: i32,
-    /// The operator knows that a caller may choose this rule by leaving headers out.
+    /// The operator knows that a caller may choose this rule by its headers, or by leaving them out.
     pub fallback: bool,
     /// Answer CORS preflights for the same hosts and paths.
     pub cors_preflight: bool,
@@ -93,7 +78,7 @@ pub struct RuleSpec {
 /// The values of a path pattern's parameters.
 #[derive(Clone, Debug, Default)]
 pub struct PathParams<'a> {
-    pub(super) pairs: Vec<(&'a str, &'a str)>,
+    pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> PathParams<'a> {
@@ -101,6 +86,22 @@ impl<'a> PathParams<'a> {
     pub fn value(&self, name: &str) -> Option<&'a str> {
         self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
+}
+
+/// The rule that answers a request.
+#[derive(Clone, Debug)]
+pub struct Match<'a> {
+    /// The rule.
+    pub rule: &'a Arc<Rule>,
+    /// The values of its path's parameters.
+    pub params: PathParams<'a>,
+}
+
+/// A rule that might have answered has a condition that cannot be judged: the request is denied.
+#[derive(Clone, Copy, Debug)]
+pub struct Unjudgeable<'a> {
+    /// The rule.
+    pub rule: &'a Arc<Rule>,
 }
 
 /// Why rules do not make a table. Indices are positions in the list given to [`PolicyTable::compile`].
@@ -118,5 +119,159 @@ pub struct TableError {
 #[derive(Debug, Default)]
 pub struct PolicyTable {
     rules: Vec<Arc<Rule>>,
-    reserved: Arc<[Box<str>]>,
+    inbound: Side,
+    outbound: Side,
+    reserved: Reserved,
+    default_denial: Arc<DenialStyle>,
+}
+
+/// The rules of one direction.
+#[derive(Debug, Default)]
+struct Side {
+    deny: Index,
+    allow: Index,
+}
+
+/// The identity headers that only the gate may set.
+#[derive(Debug, Default)]
+struct Reserved {
+    names: Vec<Arc<str>>,
+    folded: HashSet<Box<str>>,
+}
+
+impl PolicyTable {
+    /// Compiles rules. Reserved are the headers that any rule injects, and `identity_headers`.
+    ///
+    /// # Errors
+    /// Every pair of rules that could not be told apart, and every header-only difference without `fallback`.
+    pub fn compile(rules: Vec<RuleSpec>, identity_headers: &[Box<str>]) -> Result<Self, Vec<TableError>> {
+        let mut table = Self::default();
+        let injected = rules.iter().flat_map(|spec| &spec.rule.injection.headers).map(|header| &*header.name);
+        table.reserved = Reserved::new(injected.chain(identity_headers.iter().map(|name| &**name)));
+        for (position, spec) in rules.into_iter().enumerate() {
+            let side = match spec.matcher.direction.unwrap_or(Direction::Inbound) {
+                Direction::Inbound => &mut table.inbound,
+                Direction::Outbound => &mut table.outbound,
+            };
+            let deny = matches!(spec.rule.action, Action::Deny);
+            let index = if deny { &mut side.deny } else { &mut side.allow };
+            let rule = Arc::new(spec.rule);
+            table.rules.push(Arc::clone(&rule));
+            if spec.cors_preflight && !deny {
+                let mut preflight = Rule::clone(&rule);
+                preflight.action = Action::Preflight;
+                preflight.injection = Injection { headers: Vec::new(), ..preflight.injection };
+                let mut matcher = spec.matcher.clone();
+                matcher.methods = vec!["OPTIONS".into()];
+                for name in ["access-control-request-method", "origin"] {
+                    matcher.headers.push(HeaderCondition { name: name.into(), test: HeaderTest::Present });
+                }
+                index.insert(&matcher, || {
+                    Entry::new(position, &Arc::new(preflight.clone()), &matcher, &spec.priority, true)
+                });
+            }
+            let matcher = spec.matcher;
+            index.insert(&matcher, || Entry::new(position, &rule, &matcher, &spec.priority, spec.fallback));
+        }
+        let mut errors = Vec::new();
+        for side in [&mut table.inbound, &mut table.outbound] {
+            side.deny.sort();
+            side.allow.sort();
+            side.allow.for_each_group(&mut |group| conflict::find(group, &mut errors));
+        }
+        if errors.is_empty() {
+            return Ok(table);
+        }
+        errors.sort_by(|a, b| (a.rule, a.other, &a.message).cmp(&(b.rule, b.other, &b.message)));
+        errors.dedup();
+        Err(errors)
+    }
+
+    /// Sets what denials look like where no rule has a say.
+    #[must_use]
+    pub fn with_default_denial(mut self, style: DenialStyle) -> Self {
+        self.default_denial = Arc::new(style);
+        self
+    }
+
+    /// What denials look like where no rule has a say.
+    pub fn default_denial(&self) -> &DenialStyle {
+        &self.default_denial
+    }
+
+    /// The rule that answers this request, if one does.
+    ///
+    /// # Errors
+    /// Where a condition of a rule that might answer cannot be judged.
+    pub fn find<'a>(&'a self, facts: &'a RequestFacts<'_>) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
+        let side = match facts.direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        };
+        match side.deny.find(facts)? {
+            Some(found) => Ok(Some(found)),
+            None => side.allow.find(facts),
+        }
+    }
+
+    /// Every rule, in the file's order.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// The exact names of the identity headers.
+    pub(super) fn reserved(&self) -> &[Arc<str>] {
+        &self.reserved.names
+    }
+
+    /// Whether upstreams could take a header of this name for an identity header.
+    pub(super) fn is_reserved(&self, received: &str) -> bool {
+        self.reserved.folded.contains(&*fold(received))
+    }
+}
+
+impl Reserved {
+    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        let mut names: Vec<Arc<str>> = names.map(|name| name.to_ascii_lowercase().into()).collect();
+        names.sort();
+        names.dedup();
+        let folded = names.iter().map(|name| fold(name).into()).collect();
+        Self { names, folded }
+    }
+}
+
+/// The spelling to which frameworks fold header names: lower case, `_` and `.` as `-`.
+pub fn fold(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.') {
+        Cow::Owned(name.to_ascii_lowercase().replace(['_', '.'], "-"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+impl HeaderCondition {
+    /// Judges the condition.
+    ///
+    /// # Errors
+    /// Where the value must be compared and is not text.
+    pub fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
+        match &self.test {
+            HeaderTest::Present => Ok(facts.headers.contains(&self.name)),
+            HeaderTest::Absent => Ok(!facts.headers.contains(&self.name)),
+            HeaderTest::Equals(want) => Ok(self.value(facts)?.is_some_and(|value| *value == **want)),
+            HeaderTest::NotEquals(unwanted) => Ok(self.value(facts)?.is_none_or(|value| *value != **unwanted)),
+        }
+    }
+
+    fn value<'f>(&self, facts: &'f RequestFacts<'_>) -> Result<Option<Cow<'f, str>>, ConditionError> {
+        let mut joined: Option<Cow<'f, str>> = None;
+        for value in facts.headers.values(&self.name) {
+            let text = std::str::from_utf8(value).map_err(|_| ConditionError)?;
+            joined = Some(match joined {
+                None => Cow::Borrowed(text),
+                Some(before) => Cow::Owned(format!("{before},{text}")),
+            });
+        }
+        Ok(joined)
+    }
 }

@@ -1,0 +1,1 @@
+//! Key parsing, by the rows of the list of hostile inputs.

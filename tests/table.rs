@@ -1,0 +1,374 @@
+//! The compiled table against a reference that does the obvious: try every rule, keep the greatest.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
+use tollgate::core::rule::{Action, DenialStyle, Injection, Rule};
+use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec};
+
+fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
+    RuleSpec {
+        rule: Rule {
+            name: name.into(),
+            action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
+            injection: Injection::default(),
+            denial: Arc::new(DenialStyle::default()),
+        },
+        matcher,
+        priority: 0,
+        fallback: false,
+        cors_preflight: false,
+    }
+}
+
+fn matcher(hosts: &[&str], paths: &[&str], methods: &[&str]) -> Matcher {
+    Matcher {
+        direction: None,
+        hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
+        paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
+        methods: methods.iter().map(|method| (*method).into()).collect(),
+        headers: Vec::new(),
+        context_extensions: Vec::new(),
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    direction: Direction,
+    host: String,
+    path: String,
+    method: String,
+    header: Option<String>,
+    context: Option<String>,
+}
+
+impl Asked {
+    fn new(host: &str, path: &str, method: &str) -> Self {
+        Self {
+            direction: Direction::Inbound,
+            host: host.into(),
+            path: path.into(),
+            method: method.into(),
+            header: None,
+            context: None,
+        }
+    }
+
+    fn answered_by(&self, table: &PolicyTable) -> Option<String> {
+        let headers = self.header.iter().map(|value| Header { name: "x-v", value: value.as_bytes() }).collect();
+        let facts = RequestFacts::parse(RawRequest {
+            direction: self.direction,
+            method: &self.method,
+            host: &self.host,
+            path: &self.path,
+            headers: Headers::new(headers),
+            principal: "",
+            certificate: "",
+            context_extensions: self.context.iter().map(|value| ("tier", value.as_str())).collect(),
+        })
+        .unwrap();
+        table.find(&facts).unwrap().map(|found| found.rule.name.to_string())
+    }
+}
+
+#[test]
+fn the_most_specific_rule_answers_whatever_the_order() {
+    let rules = [
+        rule("any", false, matcher(&[], &["/**"], &[])),
+        rule("prefix", false, matcher(&[], &["/api/**"], &[])),
+        rule("longer", false, matcher(&[], &["/api/v1/**"], &[])),
+        rule("template", false, matcher(&[], &["/api/{version}/items"], &[])),
+        rule("literal", false, matcher(&[], &["/api/v1/items"], &[])),
+        rule("post", false, matcher(&[], &["/api/v1/items"], &["POST"])),
+        rule("suffix", false, matcher(&["*.example.com"], &["/**"], &[])),
+        rule("deeper-suffix", false, matcher(&["*.eu.example.com"], &["/**"], &[])),
+        rule("host", false, matcher(&["api.example.com"], &["/**"], &[])),
+        rule("denied", true, matcher(&[], &["/api/v1/items/secret"], &[])),
+    ];
+    let asked = [
+        ("other.org", "/x", "GET", Some("any")),
+        ("other.org", "/api", "GET", Some("prefix")),
+        ("other.org", "/api/", "GET", Some("prefix")),
+        ("other.org", "/api/v1", "GET", Some("longer")),
+        ("other.org", "/api/v1/items", "GET", Some("literal")),
+        ("other.org", "/api/v1/items", "POST", Some("post")),
+        ("other.org", "/api/v2/items", "POST", Some("template")),
+        ("other.org", "/api/v2/items/", "POST", Some("prefix")),
+        ("other.org", "/apix", "GET", Some("any")),
+        ("x.example.com", "/api/v1/items", "POST", Some("suffix")),
+        ("x.eu.example.com", "/", "GET", Some("deeper-suffix")),
+        ("eu.example.com", "/", "GET", Some("suffix")),
+        ("example.com", "/x", "GET", Some("any")),
+        ("evilexample.com", "/x", "GET", Some("any")),
+        ("API.example.com:443", "/api/v1/items", "POST", Some("host")),
+        ("api.example.com", "/api/v1/items/secret", "GET", Some("denied")),
+    ];
+    for reversed in [false, true] {
+        let mut rules = rules.to_vec();
+        if reversed {
+            rules.reverse();
+        }
+        let table = PolicyTable::compile(rules, &[]).unwrap();
+        for (host, path, method, want) in asked {
+            let found = Asked::new(host, path, method).answered_by(&table);
+            assert_eq!(found.as_deref(), want, "{method} {host}{path}");
+        }
+    }
+}
+
+#[test]
+fn nothing_matches_an_empty_table_or_the_other_direction() {
+    let table = PolicyTable::compile(Vec::new(), &[]).unwrap();
+    assert_eq!(Asked::new("a", "/", "GET").answered_by(&table), None);
+    let table = PolicyTable::compile(vec![rule("in", false, matcher(&[], &[], &[]))], &[]).unwrap();
+    assert_eq!(Asked::new("a", "/", "GET").answered_by(&table).as_deref(), Some("in"));
+    let outbound = Asked { direction: Direction::Outbound, ..Asked::new("a", "/", "GET") };
+    assert_eq!(outbound.answered_by(&table), None);
+}
+
+fn with_header(mut spec: RuleSpec, test: HeaderTest) -> RuleSpec {
+    spec.matcher.headers.push(HeaderCondition { name: "x-v".into(), test });
+    spec
+}
+
+#[test]
+fn ties_name_both_rules_and_priority_settles_them() {
+    let one = rule("one", false, matcher(&["a.b"], &["/x/{id}", "/y"], &["GET", "POST"]));
+    let two = rule("two", false, matcher(&["a.b"], &["/x/{other}"], &["POST"]));
+    let errors = PolicyTable::compile(vec![one.clone(), two.clone()], &[]).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert_eq!((errors[0].rule, errors[0].other), (1, Some(0)));
+    assert!(errors[0].message.contains("`one`") && errors[0].message.contains("`two`"), "{}", errors[0].message);
+    let first = RuleSpec { priority: 1, ..two };
+    let table = PolicyTable::compile(vec![one, first], &[]).unwrap();
+    assert_eq!(Asked::new("a.b", "/x/1", "POST").answered_by(&table).as_deref(), Some("two"));
+    assert_eq!(Asked::new("a.b", "/x/1", "GET").answered_by(&table).as_deref(), Some("one"));
+}
+
+#[test]
+fn header_only_differences_need_a_marked_fallback() {
+    let plain = || rule("plain", false, matcher(&[], &["/x"], &[]));
+    let strict = || with_header(rule("strict", false, matcher(&[], &["/x"], &[])), HeaderTest::Equals("2".into()));
+    let errors = PolicyTable::compile(vec![plain(), strict()], &[]).unwrap_err();
+    assert_eq!((errors.len(), errors[0].rule, errors[0].other), (1, 0, Some(1)), "{errors:?}");
+    let marked = RuleSpec { fallback: true, ..plain() };
+    let table = PolicyTable::compile(vec![marked, strict()], &[]).unwrap();
+    let mut asked = Asked::new("a", "/x", "GET");
+    assert_eq!(asked.answered_by(&table).as_deref(), Some("plain"));
+    asked.header = Some("2".into());
+    assert_eq!(asked.answered_by(&table).as_deref(), Some("strict"));
+    // Marking the stricter of the two is not what is asked for.
+    let wrong = RuleSpec { fallback: true, ..strict() };
+    assert!(PolicyTable::compile(vec![plain(), wrong], &[]).is_err());
+}
+
+#[test]
+fn different_values_of_one_key_cannot_meet() {
+    let tier = |name: &str, value: &str| {
+        let mut spec = rule(name, false, matcher(&[], &["/x"], &[]));
+        spec.matcher.context_extensions.push(("tier".into(), value.into()));
+        spec
+    };
+    let rules = (0..5000).map(|i| tier(&format!("r{i}"), &i.to_string())).collect();
+    let table = PolicyTable::compile(rules, &[]).unwrap();
+    let asked = Asked { context: Some("4711".into()), ..Asked::new("a", "/x", "GET") };
+    assert_eq!(asked.answered_by(&table).as_deref(), Some("r4711"));
+    assert_eq!(Asked::new("a", "/x", "GET").answered_by(&table), None);
+    assert!(PolicyTable::compile(vec![tier("a", "1"), tier("b", "1")], &[]).is_err());
+}
+
+#[test]
+fn row_148_an_unreadable_header_denies_also_where_it_must_differ() {
+    let spec = with_header(rule("not", false, matcher(&[], &["/x"], &[])), HeaderTest::NotEquals("blocked".into()));
+    let table = PolicyTable::compile(vec![spec], &[]).unwrap();
+    let facts = RequestFacts::parse(RawRequest {
+        direction: Direction::Inbound,
+        method: "GET",
+        host: "a",
+        path: "/x",
+        headers: Headers::new(vec![Header { name: "x-v", value: b"\xff" }]),
+        principal: "",
+        certificate: "",
+        context_extensions: Vec::new(),
+    })
+    .unwrap();
+    assert_eq!(&*table.find(&facts).unwrap_err().rule.name, "not");
+}
+
+#[test]
+fn a_preflight_answers_for_the_rules_of_its_path() {
+    let cors = |name: &str, method: &str| RuleSpec {
+        cors_preflight: true,
+        ..rule(name, false, matcher(&[], &["/x"], &[method]))
+    };
+    let table = PolicyTable::compile(vec![cors("get", "GET"), cors("post", "POST")], &[]).unwrap();
+    assert_eq!(Asked::new("a", "/x", "OPTIONS").answered_by(&table), None);
+    assert_eq!(Asked::new("a", "/x", "POST").answered_by(&table).as_deref(), Some("post"));
+}
+
+// The reference.
+
+fn host_rank(pattern: Option<&HostPattern>, host: &str) -> Option<(u8, usize)> {
+    match pattern {
+        None => Some((0, 0)),
+        Some(HostPattern::Suffix(suffix)) => host.ends_with(&**suffix).then_some((1, suffix.len())),
+        Some(HostPattern::Exact(name)) => (**name == *host).then_some((2, 0)),
+    }
+}
+
+fn path_rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
+    let want: Vec<&str> = pattern[1..].split('/').collect();
+    let have: Vec<&str> = path[1..].split('/').collect();
+    let mut rank = Vec::new();
+    for (at, segment) in want.iter().enumerate() {
+        if *segment == "**" {
+            rank.push(1);
+            return Some(rank);
+        }
+        let sent = have.get(at)?;
+        match segment.strip_prefix('{') {
+            Some(_) if sent.is_empty() => return None,
+            Some(_) => rank.push(2),
+            None if sent == segment => rank.push(3),
+            None => return None,
+        }
+    }
+    rank.push(4);
+    (want.len() == have.len()).then_some(rank)
+}
+
+type Rank = (bool, (u8, usize), Vec<u8>, bool, usize, usize, i32);
+
+fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
+    let mut best: Option<(Rank, String)> = None;
+    for spec in rules {
+        let m = &spec.matcher;
+        let headers = m.headers.iter().all(|condition| match &condition.test {
+            HeaderTest::Present => asked.header.is_some(),
+            HeaderTest::Absent => asked.header.is_none(),
+            HeaderTest::Equals(value) => asked.header.as_deref() == Some(&**value),
+            HeaderTest::NotEquals(value) => asked.header.as_deref() != Some(&**value),
+        });
+        let context = m.context_extensions.iter().all(|(_, value)| asked.context.as_deref() == Some(&**value));
+        let method = m.methods.is_empty() || m.methods.iter().any(|method| **method == *asked.method);
+        if !(headers && context && method && m.direction.unwrap_or(Direction::Inbound) == asked.direction) {
+            continue;
+        }
+        let hosts: Vec<Option<&HostPattern>> =
+            if m.hosts.is_empty() { vec![None] } else { m.hosts.iter().map(Some).collect() };
+        let paths: Vec<String> =
+            if m.paths.is_empty() { vec!["/**".into()] } else { m.paths.iter().map(ToString::to_string).collect() };
+        for host in &hosts {
+            for path in &paths {
+                let (Some(host), Some(path)) = (host_rank(*host, &asked.host), path_rank(path, &asked.path)) else {
+                    continue;
+                };
+                let deny = matches!(spec.rule.action, Action::Deny);
+                let named = !m.methods.is_empty();
+                let rank = (deny, host, path, named, m.context_extensions.len(), m.headers.len(), spec.priority);
+                if best.as_ref().is_none_or(|(greatest, _)| rank > *greatest) {
+                    best = Some((rank, spec.rule.name.to_string()));
+                }
+            }
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+fn any_spec() -> impl Strategy<Value = RuleSpec> {
+    let hosts = prop::collection::vec(prop::sample::select(vec!["a.b", "b", "*.b", "*.a.b", "c.a.b"]), 0..2);
+    let segment = prop::sample::select(vec!["a", "b", "{p}", "{q}"]);
+    let path =
+        (prop::collection::vec(segment, 0..4), prop::bool::ANY).prop_filter_map("a parameter twice", |(s, open)| {
+            let text: String = s.iter().map(|segment| format!("/{segment}")).collect();
+            let text = match (text.is_empty(), open) {
+                (_, true) => format!("{text}/**"),
+                (true, false) => "/".to_owned(),
+                (false, false) => text,
+            };
+            PathPattern::parse(&text).ok()
+        });
+    let header = prop::option::weighted(
+        0.3,
+        prop::sample::select(vec![
+            HeaderTest::Present,
+            HeaderTest::Absent,
+            HeaderTest::Equals("1".into()),
+            HeaderTest::NotEquals("1".into()),
+        ]),
+    );
+    (
+        hosts,
+        prop::collection::vec(path, 0..3),
+        prop::collection::vec(prop::sample::select(vec!["GET", "POST"]), 0..2),
+        header,
+        prop::option::weighted(0.3, prop::sample::select(vec!["gold", "silver"])),
+        prop::bool::weighted(0.1),
+        -1..2_i32,
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.15),
+    )
+        .prop_map(|(hosts, paths, methods, header, tier, deny, priority, fallback, outbound)| {
+            let mut spec = rule("", deny, matcher(&hosts, &[], &methods));
+            spec.matcher.paths = paths;
+            spec.matcher.direction = outbound.then_some(Direction::Outbound);
+            spec.matcher.context_extensions = tier.map(|tier| ("tier".into(), tier.into())).into_iter().collect();
+            spec.priority = priority;
+            spec.fallback = fallback;
+            match header {
+                Some(test) => with_header(spec, test),
+                None => spec,
+            }
+        })
+}
+
+fn any_asked() -> impl Strategy<Value = Asked> {
+    let segment = prop::sample::select(vec!["a", "b", "c"]);
+    (
+        prop::sample::select(vec!["a.b", "b", "c.a.b", "x.b", "z"]),
+        (prop::collection::vec(segment, 0..5), prop::bool::ANY),
+        prop::sample::select(vec!["GET", "POST", "PUT"]),
+        prop::option::of(prop::sample::select(vec!["1", "2"])),
+        prop::option::of(prop::sample::select(vec!["gold", "silver", "lead"])),
+        prop::bool::weighted(0.15),
+    )
+        .prop_map(|(host, (segments, slash), method, header, context, outbound)| {
+            let mut path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+            if path.is_empty() || slash {
+                path.push('/');
+            }
+            Asked {
+                direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+                header: header.map(Into::into),
+                context: context.map(Into::into),
+                ..Asked::new(host, &path, method)
+            }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_table_equals_the_reference(
+        specs in prop::collection::vec(any_spec(), 1..25),
+        asked in prop::collection::vec(any_asked(), 40),
+    ) {
+        let mut rules: Vec<RuleSpec> = specs;
+        for (at, spec) in rules.iter_mut().enumerate() {
+            spec.rule.name = format!("r{at}").into();
+        }
+        // Rules that are at odds are errors; without them the table must be the reference.
+        let table = loop {
+            match PolicyTable::compile(rules.clone(), &[]) {
+                Ok(table) => break table,
+                Err(errors) => { rules.remove(errors[0].rule); }
+            }
+        };
+        for asked in &asked {
+            prop_assert_eq!(asked.answered_by(&table), reference(&rules, asked), "{:?}", asked);
+        }
+    }
+}
