@@ -4,7 +4,9 @@ pub mod client;
 pub mod envoy;
 pub mod issuer;
 pub mod keys;
+mod paint;
 pub mod passport;
+mod tour;
 pub mod upstream;
 
 use std::io;
@@ -41,6 +43,9 @@ pub enum DemoError {
     /// A request got no answer.
     #[error(transparent)]
     Call(#[from] client::CallError),
+    /// `TOLLGATE_ENVOY` is wrong.
+    #[error("`TOLLGATE_ENVOY` names `{}`, which is no file: correct it, or unset it", .0.display())]
+    NoSuchEnvoy(PathBuf),
     /// Envoy does not run.
     #[error("envoy does not start: {why}\n{log}")]
     Envoy {

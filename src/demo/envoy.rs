@@ -23,23 +23,20 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Finds Envoy's binary: the one that `TOLLGATE_ENVOY` names, the one that `make envoy` fetched below the current
 /// directory, or `envoy` on the `PATH`.
-pub fn find() -> Option<PathBuf> {
-    let runs = |path: &PathBuf| path.is_file();
+///
+/// # Errors
+/// Where `TOLLGATE_ENVOY` names no file: whoever names one wants that one.
+pub fn find() -> Result<Option<PathBuf>, DemoError> {
     if let Some(named) = std::env::var_os("TOLLGATE_ENVOY").filter(|name| !name.is_empty()) {
-        // Whoever names one wants that one.
-        return Some(PathBuf::from(named)).filter(runs);
+        let named = PathBuf::from(named);
+        return if named.is_file() { Ok(Some(named)) } else { Err(DemoError::NoSuchEnvoy(named)) };
     }
-    let fetched = PathBuf::from(".tools/envoy");
-    if runs(&fetched) {
-        return Some(fetched);
-    }
-    let versions = std::fs::read_dir(".tools/envoy-venv/lib").into_iter().flatten().flatten();
-    let mut installed = versions.map(|version| version.path().join("site-packages/envoy/_bin/envoy"));
-    if let Some(found) = installed.find(runs) {
-        return Some(found);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join("envoy")).find(runs)
+    let installed = std::fs::read_dir(".tools/envoy-venv/lib").into_iter().flatten().flatten();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = std::iter::once(PathBuf::from(".tools/envoy"))
+        .chain(installed.map(|version| version.path().join("site-packages/envoy/_bin/envoy")))
+        .chain(std::env::split_paths(&path).map(|directory| directory.join("envoy")));
+    Ok(candidates.into_iter().find(|candidate| candidate.is_file()))
 }
 
 /// A running Envoy. It is killed when this is dropped, and its files are removed.
