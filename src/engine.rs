@@ -3,6 +3,7 @@
 //! A decision reads one [`Snapshot`] from beginning to end, so an answer is always of one generation. A reload is
 //! compiled aside and swapped in whole; whatever is wrong with it leaves the snapshot in service untouched.
 
+mod follow;
 mod load;
 mod snapshot;
 mod status;
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::authn::store::Deps;
+use crate::clock::Timestamp;
 use crate::config::server::ServerSpec;
 use crate::config::{self, Config, ConfigErrors};
 use crate::core::answer::{Answer, DecisionId};
@@ -125,46 +127,49 @@ impl Engine {
     async fn reload_once(&self, only_if_changed: bool) -> Result<u64, LoadError> {
         let _one_at_a_time = self.reloading.lock().await;
         let current = self.snapshot.load_full();
-        let built = match self.loader.build(Some(Arc::clone(&current)), &self.deps).await {
-            Ok(built) => load::refuse_grown_trust(&self.server, &built.server).map(|()| built),
-            Err(error) => Err(error),
-        };
+        let built = self.loader.build(Some(Arc::clone(&current)), &self.deps).await;
         let at = self.deps.clock.now();
-        let built = match built {
+        let built = match built.and_then(|built| load::refuse_grown_trust(&self.server, &built.server).map(|()| built))
+        {
             Ok(built) => built,
             Err(error) => {
-                let generation = current.generation();
-                for message in error.messages() {
-                    tracing::error!(generation, "{message}");
-                }
-                tracing::error!(generation, "the changed configuration is not in service; the old one is");
-                self.deps.events.report(Event::Reload { applied: false, generation, at });
-                self.remember(Reload { at, generation, error: Some(error.clone()), restart_needed: false });
+                self.refused(&error, at, current.generation());
                 return Err(error);
             }
         };
         let restart_needed = built.server != self.server;
-        let unchanged =
-            only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources();
-        let snapshot = if unchanged {
-            current
-        } else {
-            built.first_keys().await;
-            // An issuer that is replaced had its chance to make us ready.
-            let _ = self.readiness();
-            Arc::new(built.snapshot)
-        };
-        let generation = snapshot.generation();
-        if !unchanged {
-            self.snapshot.store(snapshot);
-            tracing::info!(generation, "a changed configuration is in service");
-            if restart_needed {
-                tracing::warn!(generation, "`server` was changed: restart to apply that part");
+        if only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources() {
+            let generation = current.generation();
+            if self.last_error().is_some() {
+                tracing::info!(generation, "the configuration is again the one that is in service");
+                self.remember(Reload { at, generation, error: None, restart_needed });
             }
-            self.deps.events.report(Event::Reload { applied: true, generation, at });
+            return Ok(generation);
         }
+        built.first_keys().await;
+        // An issuer that is replaced had its chance to make us ready.
+        let _ = self.readiness();
+        let generation = built.snapshot.generation();
+        self.snapshot.store(Arc::new(built.snapshot));
+        tracing::info!(generation, "a changed configuration is in service");
+        if restart_needed {
+            tracing::warn!(generation, "`server` was changed: restart to apply that part");
+        }
+        self.deps.events.report(Event::Reload { applied: true, generation, at });
         self.remember(Reload { at, generation, error: None, restart_needed });
         Ok(generation)
+    }
+
+    fn refused(&self, error: &LoadError, at: Timestamp, generation: u64) {
+        // An attempt is repeated while it fails; its errors are news once.
+        if self.last_error().as_ref() != Some(error) {
+            for message in error.messages() {
+                tracing::error!(generation, "{message}");
+            }
+            tracing::error!(generation, "the changed configuration is not in service; the old one is");
+        }
+        self.deps.events.report(Event::Reload { applied: false, generation, at });
+        self.remember(Reload { at, generation, error: Some(error.clone()), restart_needed: false });
     }
 
     fn remember(&self, reload: Reload) {

@@ -4,13 +4,16 @@
 
 mod specs;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use specs::{broken, config, deps, listener, marked_rule, request, server, soon};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tollgate::clock::{Clock, SystemClock, Timestamp};
+use tollgate::config::{Config, ConfigError, ConfigErrors, Source};
 use tollgate::core::answer::{Answer, Verdict};
 use tollgate::core::reason::Reason;
 use tollgate::core::request::Direction;
@@ -216,4 +219,85 @@ async fn a_reload_cannot_trust_listeners_more_than_the_open_ones_deserve() {
     *check.lock().unwrap() = vec![open_to_all];
     assert_eq!(engine.reload().await, Ok(3));
     assert!(!engine.status().last_reload.unwrap().restart_needed);
+}
+
+/// Names in a file, one a line, become rules; anything that is not a name is wrong.
+fn load_names(path: &Path) -> Result<Config, ConfigErrors> {
+    let wrong = |message: String| {
+        let error = ConfigError { file: path.into(), position: None, path: String::new(), message };
+        Err(ConfigErrors(vec![error]))
+    };
+    let Ok(text) = std::fs::read_to_string(path) else { return wrong("not readable".to_owned()) };
+    let name = text.trim();
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return wrong(format!("`{name}` is no name"));
+    }
+    let mut config = config(vec![marked_rule(name)], Vec::new());
+    config.sources = vec![Source { path: path.to_owned(), sha256: name.to_owned() }];
+    config.watched = vec![path.to_owned()];
+    Ok(config)
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Row 223: the file is replaced by rename, half-written, emptied, removed, swapped by symlink.
+#[tokio::test]
+async fn row_223_files_are_followed_and_what_is_broken_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy");
+    let replace = |name: &str| {
+        std::fs::write(folder.path().join("new"), name).unwrap();
+        std::fs::rename(folder.path().join("new"), &path).unwrap();
+    };
+    replace("first");
+    let (deps, heard) = deps();
+    let engine = Engine::start(
+        {
+            let path = path.clone();
+            move || load_names(&path)
+        },
+        deps,
+    )
+    .await
+    .unwrap();
+    let stop = CancellationToken::new();
+    let following = tokio::spawn(Arc::clone(&engine).follow_files(stop.clone()));
+    let serves = |name: &str| engine.snapshot().table().rules()[0].name.as_ref() == name;
+    let refused = || engine.status().last_reload.is_some_and(|reload| reload.error.is_some());
+
+    replace("second");
+    eventually("the second", || serves("second")).await;
+    std::fs::write(&path, "third: {").unwrap();
+    eventually("a refusal of half a file", refused).await;
+    replace("third");
+    eventually("the third", || serves("third") && !refused()).await;
+    std::fs::write(&path, "").unwrap();
+    eventually("a refusal of nothing", refused).await;
+    replace("third");
+    eventually("no error, once the file is as it was", || !refused()).await;
+    std::fs::remove_file(&path).unwrap();
+    eventually("a refusal of no file", refused).await;
+    assert!(serves("third"));
+    assert_eq!(engine.readiness(), Readiness::Ready);
+    for data in ["fourth", "fifth"] {
+        std::fs::create_dir(folder.path().join(data)).unwrap();
+        std::fs::write(folder.path().join(data).join("policy"), data).unwrap();
+    }
+    std::os::unix::fs::symlink("fourth", folder.path().join("data")).unwrap();
+    std::os::unix::fs::symlink("data/policy", &path).unwrap();
+    eventually("the fourth", || serves("fourth")).await;
+    std::os::unix::fs::symlink("fifth", folder.path().join("data-new")).unwrap();
+    std::fs::rename(folder.path().join("data-new"), folder.path().join("data")).unwrap();
+    eventually("the fifth", || serves("fifth")).await;
+
+    assert_eq!(engine.snapshot().generation(), 5, "what did not change made no generation");
+    assert_eq!(heard.0.lock().unwrap().iter().filter(|(applied, _)| *applied).count(), 5);
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(20), following).await.expect("an end").unwrap();
 }

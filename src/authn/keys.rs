@@ -115,6 +115,11 @@ impl KeySet {
         self.keys.iter().any(|key| key.fingerprint() == fingerprint)
     }
 
+    /// Whether every key of this set is in `other`, too, whatever its id.
+    pub fn is_subset_of(&self, other: &Self) -> bool {
+        self.keys.iter().all(|key| other.contains(key.fingerprint()))
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Snapshot;
+use super::snapshot::Files;
 use crate::authn::Issuer;
 use crate::authn::store::{Deps, KeyFileError};
 use crate::config::server::ServerSpec;
@@ -130,7 +131,7 @@ impl Loader {
     }
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
-        let Config { server, issuers: specs, table, sources, .. } = (self.0)()?;
+        let Config { server, issuers: specs, table, sources, watched, .. } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
             let running = previous.and_then(|snapshot| snapshot.issuers().iter().find(|issuer| *issuer.spec() == spec));
@@ -151,7 +152,7 @@ impl Loader {
             return Err(LoadError::Keys(errors));
         }
         let generation = previous.map_or(0, Snapshot::generation).saturating_add(1);
-        let snapshot = Snapshot::new(generation, deps.clock.now(), sources, table, issuers);
+        let snapshot = Snapshot::new(generation, deps.clock.now(), Files { sources, watched }, table, issuers);
         Ok(Built { snapshot, server, fresh })
     }
 }

@@ -1,5 +1,6 @@
 //! Everything a decision reads, as of one generation of the configuration.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,22 +24,31 @@ pub struct Snapshot {
     generation: u64,
     loaded_at: Timestamp,
     sources: Vec<Source>,
+    watched: Vec<PathBuf>,
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
     /// The request headers that carry credentials of any issuer.
     credential_headers: Vec<Arc<str>>,
 }
 
+/// The files of a configuration.
+pub(super) struct Files {
+    pub(super) sources: Vec<Source>,
+    pub(super) watched: Vec<PathBuf>,
+}
+
 impl Snapshot {
+    /// Of a configuration whose issuers are running.
     pub(super) fn new(
         generation: u64,
         loaded_at: Timestamp,
-        sources: Vec<Source>,
+        files: Files,
         table: PolicyTable,
         issuers: Vec<Arc<Issuer>>,
     ) -> Self {
         let credential_headers = authn::issuer::credential_headers(&issuers);
-        Self { generation, loaded_at, sources, table, issuers, credential_headers }
+        let Files { sources, watched } = files;
+        Self { generation, loaded_at, sources, watched, table, issuers, credential_headers }
     }
 
     /// Counts configurations put into service, from one.
@@ -54,6 +64,11 @@ impl Snapshot {
     /// The files it was read from.
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// The files and directories whose changes may change it.
+    pub(super) fn watched(&self) -> &[PathBuf] {
+        &self.watched
     }
 
     /// The rules.

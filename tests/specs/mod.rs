@@ -33,7 +33,7 @@ impl Events for Heard {
 
 pub(crate) fn deps() -> (Deps, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    (Deps { http: HttpClient {}, clock: Arc::new(SystemClock), events: heard.clone() }, heard)
+    (Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: heard.clone() }, heard)
 }
 
 pub(crate) fn server(check: Vec<CheckListener>) -> ServerSpec {
@@ -84,7 +84,7 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
 pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
     let table = PolicyTable::compile(rules, &[]).unwrap();
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
-    Config { server: server(check), issuers, table, sources: Vec::new() }
+    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new() }
 }
 
 pub(crate) fn broken(message: &str) -> ConfigErrors {

@@ -12,14 +12,27 @@ use crate::authn::spec::Algorithm;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
     /// Not a JSON object with an array `keys`.
-    #[error("not a JWK set: a JSON object with an array `keys` is wanted")]
-    NotAKeySet,
+    #[error("not a JWK set; give a JSON object with an array `keys`")]
+    NotAKeySet {
+        /// Where it ceases to be one, from one.
+        line: usize,
+    },
     /// More keys than [`KeySet::MAX_KEYS`].
     #[error("more than {} keys in the set", KeySet::MAX_KEYS)]
     TooManyKeys,
     /// No key in it can verify a token.
     #[error("no usable key in the set{}", .0.map(|why| format!(": a key was refused because {why}")).unwrap_or_default())]
     NoUsableKey(Option<Refusal>),
+}
+
+impl KeySetError {
+    /// The line of the document at fault, from one.
+    pub fn line(&self) -> usize {
+        match self {
+            Self::NotAKeySet { line } => *line,
+            Self::TooManyKeys | Self::NoUsableKey(_) => 1,
+        }
+    }
 }
 
 /// What was wrong with a published key, as a fixed text.
@@ -41,7 +54,8 @@ impl KeySet {
     /// # Errors
     /// A document that is not a JWK set, holds too many keys, or holds none that can verify tokens.
     pub fn from_jwks(document: &[u8]) -> Result<Published, KeySetError> {
-        let Document { keys } = serde_json::from_slice(document).map_err(|_| KeySetError::NotAKeySet)?;
+        let Document { keys } =
+            serde_json::from_slice(document).map_err(|error| KeySetError::NotAKeySet { line: error.line().max(1) })?;
         if keys.len() > Self::MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }

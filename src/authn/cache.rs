@@ -1,0 +1,172 @@
+//! Tokens that were found valid, for a while: bounded in bytes, and judged again on every hit.
+//!
+//! Only valid tokens are kept, so a flood of bad ones displaces nothing. An entry is never used at or after the token's
+//! `exp`, nor beyond the configured age, nor once the key that verified it would no longer do so. A clock that was
+//! set back makes entries from its future unusable; moka's own monotonic time-to-live bounds them as well.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use moka::Expiry;
+use moka::sync::Cache;
+use serde_json::{Map, Value};
+
+use super::claims;
+use super::jwt::Verified;
+use super::keys::KeySet;
+use super::spec::IssuerSpec;
+use crate::clock::Timestamp;
+
+/// One issuer's cache.
+#[derive(Debug)]
+pub(super) struct TokenCache {
+    entries: Cache<Key, Arc<Entry>>,
+    config: [u8; 32],
+    max_age: Duration,
+    leeway: Duration,
+}
+
+/// SHA-256 over the whole token and everything that the issuer's configuration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key([u8; 32]);
+
+/// A token's digest, to be completed for each issuer's cache that is asked.
+#[derive(Clone)]
+pub(super) struct TokenDigest(Context);
+
+impl TokenDigest {
+    pub(super) fn of(token: &str) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(token.as_bytes());
+        Self(context)
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    verified: Verified,
+    validated_at: Timestamp,
+    time_to_live: Duration,
+    weight: u32,
+}
+
+impl TokenCache {
+    /// `None` where the configuration gives it no room or no time.
+    pub(super) fn of(spec: &IssuerSpec) -> Option<Self> {
+        if spec.cache.max_bytes == 0 || spec.cache.max_age.is_zero() {
+            return None;
+        }
+        let entries = Cache::builder()
+            .max_capacity(spec.cache.max_bytes)
+            .weigher(|_: &Key, entry: &Arc<Entry>| entry.weight)
+            .expire_after(TimeToLive)
+            .build();
+        Some(Self { entries, config: digest(spec), max_age: spec.cache.max_age, leeway: spec.leeway })
+    }
+
+    pub(super) fn key(&self, token: &TokenDigest) -> Key {
+        let mut context = token.0.clone();
+        context.update(&self.config);
+        Key(finish(context))
+    }
+
+    /// The valid token with this digest, if it is known and as good as if it were validated now.
+    pub(super) fn find(&self, key: &Key, keys: &KeySet, now: Timestamp) -> Option<Verified> {
+        let entry = self.entries.get(key)?;
+        let verified = &entry.verified;
+        let fresh = entry.validated_at <= now
+            && now.since(entry.validated_at) < self.max_age
+            && now < verified.expires_at()
+            && claims::is_begun(verified.not_before(), now, self.leeway);
+        if fresh && verified.key().is_in(keys) {
+            return Some(verified.clone());
+        }
+        self.entries.invalidate(key);
+        None
+    }
+
+    /// Keeps a token that was valid at `now`.
+    pub(super) fn keep(&self, key: Key, verified: &Verified, now: Timestamp) {
+        let time_to_live = verified.expires_at().since(now).min(self.max_age);
+        if time_to_live.is_zero() {
+            return;
+        }
+        let weight = u32::try_from(OVERHEAD + object_bytes(verified.claims()) * 2).unwrap_or(u32::MAX);
+        self.entries
+            .insert(key, Arc::new(Entry { verified: verified.clone(), validated_at: now, time_to_live, weight }));
+    }
+
+    #[cfg(test)]
+    fn settle(&self) -> (u64, u64) {
+        self.entries.run_pending_tasks();
+        (self.entries.entry_count(), self.entries.weighted_size())
+    }
+}
+
+struct TimeToLive;
+
+impl Expiry<Key, Arc<Entry>> for TimeToLive {
+    fn expire_after_create(&self, _: &Key, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.time_to_live)
+    }
+
+    fn expire_after_update(&self, _: &Key, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(entry.time_to_live)
+    }
+}
+
+/// What an entry takes beside its claims: moka's table, queues and timer, the reference counts, the principal's fields.
+const OVERHEAD: usize = 1024;
+
+/// A node of the map holds eleven members, used or not.
+const NODE_BYTES: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+
+/// About what claims take on the heap. The principal repeats some of them: the caller doubles this.
+fn object_bytes(map: &Map<String, Value>) -> usize {
+    let members: usize = map.iter().map(|(name, value)| name.len() + value_bytes(value)).sum();
+    map.len().div_ceil(6) * NODE_BYTES + members
+}
+
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len() + 16,
+        Value::Array(items) => 16 + items.iter().map(|item| size_of::<Value>() + value_bytes(item)).sum::<usize>(),
+        Value::Object(map) => object_bytes(map),
+    }
+}
+
+/// A digest of everything in a spec. Claim paths print alike where one name holds a dot, so they are hashed as well.
+fn digest(spec: &IssuerSpec) -> [u8; 32] {
+    let mut hasher = Sha256Hasher(Context::new(&SHA256));
+    hasher.write(format!("{spec:?}").as_bytes());
+    let mapping = &spec.claims;
+    mapping.subject.hash(&mut hasher);
+    mapping.audience.hash(&mut hasher);
+    (&mapping.client, &mapping.scopes, &mapping.roles).hash(&mut hasher);
+    (&mapping.service, &mapping.tenant, &mapping.extra).hash(&mut hasher);
+    finish(hasher.0)
+}
+
+struct Sha256Hasher(Context);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Not asked for: the whole digest is.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+fn finish(context: Context) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
+}
