@@ -1,7 +1,19 @@
 //! The file an operator writes, and what is made of it: specs and the policy table, or every error at once.
+//!
+//! A file is parsed once into a tree that knows its positions, read section by section into the types in `file`,
+//! which also make the JSON Schema, and judged in `build`. None of these stops at the first error.
 
+mod build;
+mod decode;
+mod file;
+mod load;
+mod names;
+mod place;
 pub mod server;
+mod tree;
+mod value;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +34,16 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The files, and the directories of files, whose changes may change it.
     pub watched: Vec<PathBuf>,
+    /// The document as it was written; see [`Config::effective`].
+    pub document: serde_json::Value,
+}
+
+impl Config {
+    /// The configuration as it was written, rule files included, for people to look at. Secrets are not in it: a
+    /// configuration names the files and variables that hold them.
+    pub fn effective(&self) -> serde_json::Value {
+        self.document.clone()
+    }
 }
 
 /// A file of a configuration.
@@ -46,16 +68,59 @@ pub struct ConfigError {
     pub message: String,
 }
 
-/// Everything that is wrong with a configuration; never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} in the configuration", if self.0.len() == 1 { "1 error".to_owned() } else { format!("{} errors", self.0.len()) })]
+impl fmt::Display for ConfigError {
+    /// `policy.yaml:12:5: rules[3].match.paths[0]: …`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that is wrong with a configuration; never empty. By file and position.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    /// A line for each error, and their number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.0 {
+            writeln!(f, "{error}")?;
+        }
+        match self.0.len() {
+            1 => f.write_str("1 error in the configuration"),
+            count => write!(f, "{count} errors in the configuration"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
 
 /// Reads a configuration file and the rule files beside it.
 ///
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    let message = "not readable".to_owned();
-    Err(ConfigErrors(vec![ConfigError { file: path.into(), position: None, path: String::new(), message }]))
+    let bytes = load::read(path).map_err(|message| load::whole(path, message))?;
+    load::text(&bytes, path.parent().unwrap_or(Path::new("")), path)
+}
+
+/// Reads a configuration from a text. Files that it names are relative to `base_dir`; errors call the text `name`.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load_from(text: &str, base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
+    load::text(text.as_bytes(), base_dir, name)
+}
+
+/// The JSON Schema (draft 2020-12) of the configuration file.
+pub fn schema() -> serde_json::Value {
+    schemars::SchemaGenerator::default().into_root_schema_for::<file::ConfigFile>().to_value()
 }

@@ -72,9 +72,8 @@ pub(super) fn report_unknown(at: &At<'_>, entry: &Entry, known: &[&'static str])
     if entry.key != "<<" {
         let hint = did_you_mean(&entry.key, known.iter().copied());
         let message = format!(
-            "unknown key `{}`{hint}{} known here: {}",
+            "unknown key `{}`{hint} known here: {}",
             shown(&entry.key),
-            if hint.is_empty() { ";" } else { "" },
             listed(known.iter().copied())
         );
         at.entry_key(entry).error(message);
@@ -87,6 +86,8 @@ pub(super) fn report_unknown(at: &At<'_>, entry: &Entry, known: &[&'static str])
 pub(super) struct Failure {
     message: String,
     node: Option<*const Node>,
+    /// What was found instead is still to be added.
+    bare: bool,
 }
 
 impl fmt::Display for Failure {
@@ -99,15 +100,15 @@ impl std::error::Error for Failure {}
 
 impl de::Error for Failure {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), node: None }
+        Self { message: message.to_string(), node: None, bare: false }
     }
 
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("expected {expected}, found {found}"))
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self { bare: true, ..Self::custom(format_args!("expected {expected}")) }
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format_args!("expected {expected}, found {found}"))
+        Self::invalid_type(found, expected)
     }
 }
 
@@ -121,12 +122,31 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn fail<T>(self, expected: &str, hint: &str) -> Result<T, Failure> {
         let message = format!("expected {expected}, found {}{hint}", self.node.describe());
-        Err(Failure { message, node: Some(self.node) })
+        Err(Failure { message, node: Some(self.node), bare: false })
+    }
+
+    /// Refuses a number outside of these bounds.
+    fn within(self, least: i64, most: i64) -> Result<(), Failure> {
+        let number = match self.node.value {
+            Value::Unsigned(n) => i64::try_from(n).ok(),
+            Value::Signed(n) => Some(n),
+            _ => return Ok(()),
+        };
+        match number {
+            Some(n) if (least..=most).contains(&n) => Ok(()),
+            Some(_) | None => self.fail(&format!("a whole number from {least} to {most}"), ""),
+        }
     }
 
     /// Points a failure that does not yet know its node at this one.
     fn here<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
-        result.map_err(|failure| Failure { node: failure.node.or(Some(self.node)), ..failure })
+        result.map_err(|failure| match failure {
+            Failure { message, node: None, bare: true } => {
+                let message = format!("{message}, found {}", self.node.describe());
+                Failure { message, node: Some(self.node), bare: false }
+            }
+            Failure { message, node, bare } => Failure { message, node: node.or(Some(self.node)), bare },
+        })
     }
 
     fn map<'de, V: Visitor<'de>>(self, entries: &'a [Entry], visitor: V) -> Result<V::Value, Failure> {
@@ -255,11 +275,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Text(text) if variants.contains(&text.as_str()) => {
                 self.here(visitor.visit_enum(text.as_str().into_deserializer()))
             }
-            Value::Text(text) => {
-                let hint = did_you_mean(text, variants.iter().copied());
-                self.fail(&format!("one of {}", listed(variants.iter().copied())), &hint)
+            _ => {
+                let expected = match variants {
+                    [only] => format!("`{only}`"),
+                    _ => format!("one of {}", listed(variants.iter().copied())),
+                };
+                self.fail(&expected, "")
             }
-            _ => self.fail(&format!("one of {}", listed(variants.iter().copied())), ""),
         }
     }
 
@@ -272,18 +294,22 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.within(0, u8::MAX.into())?;
         self.deserialize_u64(visitor)
     }
 
     fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.within(0, u16::MAX.into())?;
         self.deserialize_u64(visitor)
     }
 
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.within(0, u32::MAX.into())?;
         self.deserialize_u64(visitor)
     }
 
     fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
+        self.within(i32::MIN.into(), i32::MAX.into())?;
         self.deserialize_i64(visitor)
     }
 

@@ -43,9 +43,9 @@ fn fold(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
 }
 
-/// `; did you mean `x`?` or nothing, to be appended to a message.
+/// `; did you mean `x`?` or a semicolon, to be appended to a message that goes on.
 pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    nearest(name, known).map_or_else(String::new, |found| format!("; did you mean `{found}`?"))
+    nearest(name, known).map_or_else(|| ";".to_owned(), |found| format!("; did you mean `{found}`?"))
 }
 
 /// "`a`, `b` and `c`", at most twenty of them.

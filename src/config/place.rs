@@ -31,9 +31,9 @@ impl Sink {
         errors
     }
 
-    /// Whether nothing was found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.errors.borrow().is_empty()
+    /// How many errors were found so far.
+    pub(super) fn count(&self) -> usize {
+        self.errors.borrow().len()
     }
 
     /// Leaves a node out from now on.
@@ -209,6 +209,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// `policy.yaml:12:5`, without the file's directory.
+    pub(super) fn in_short(&self) -> String {
+        let file = self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let (line, column) = self.position;
+        format!("{file}:{line}:{column}")
+    }
+
     /// What is wrong there.
     pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError {

@@ -88,7 +88,33 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 
 /// The parser's message without the position that it repeats, on one line.
 fn message(error: &serde_saphyr::Error) -> String {
-    let rendered = error.without_snippet().to_string();
+    use serde_saphyr::Error;
+    use serde_saphyr::budget::BudgetBreach;
+    let mut cause = error.without_snippet();
+    while let Error::AliasError { error, .. } = cause {
+        cause = error;
+    }
+    let bound = match cause {
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
+            Some("a second document starts here; a file is one document")
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => Some("nested too deeply"),
+        Error::Budget { breach: BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. }, .. } => {
+            Some("too many values; split the file with `rules_dir`")
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            Some("anchors and aliases stand for too much here; for rules, share a set under `requirements`")
+        }
+        _ => None,
+    };
+    if let Some(bound) = bound {
+        return bound.to_owned();
+    }
+    let rendered = cause.to_string();
     let first = rendered.lines().next().unwrap_or("not YAML");
     let text = first.split(" at line ").next().unwrap_or(first).trim_end_matches('.');
     let text = text.strip_prefix("error: ").unwrap_or(text);

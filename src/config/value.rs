@@ -28,15 +28,11 @@ impl<'de> Deserialize<'de> for Time {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
                 humantime::parse_duration(text)
                     .map(Time)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Other(&quoted(text)), &self))
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(TimeVisitor)
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("the text `{}`", super::names::shown(text))
 }
 
 impl JsonSchema for Time {
@@ -72,7 +68,7 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                parse_size(text).ok_or_else(|| E::invalid_value(de::Unexpected::Other(&quoted(text)), &self))
+                parse_size(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
         deserializer.deserialize_any(SizeVisitor)
@@ -159,7 +155,7 @@ impl<'de> Deserialize<'de> for TrueOr {
             }
 
             fn visit_bool<E: de::Error>(self, b: bool) -> Result<TrueOr, E> {
-                if b { Ok(TrueOr::True) } else { Err(E::invalid_value(de::Unexpected::Other("`false`"), &self)) }
+                if b { Ok(TrueOr::True) } else { Err(E::invalid_value(de::Unexpected::Bool(b), &self)) }
             }
 
             fn visit_str<E>(self, text: &str) -> Result<TrueOr, E> {

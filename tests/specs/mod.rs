@@ -84,7 +84,7 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
 pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
     let table = PolicyTable::compile(rules, &[]).unwrap();
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
-    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new() }
+    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new(), document: serde_json::Value::Null }
 }
 
 pub(crate) fn broken(message: &str) -> ConfigErrors {

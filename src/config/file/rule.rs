@@ -65,7 +65,7 @@ pub(in crate::config) enum PreflightFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct MatchFile {
-    /// Requests that are asked about on listeners of this direction. Default: both.
+    /// Requests that are asked about on listeners of this direction. Default: `inbound`.
     pub(in crate::config) direction: Option<Direction>,
     /// `api.example.com`, or `*.example.com` for every host below. Default: every host.
     #[schemars(length(min = 1))]
@@ -105,9 +105,9 @@ pub(in crate::config) struct HeaderFile {
     /// The header.
     #[schemars(required)]
     pub(in crate::config) name: Option<String>,
-    /// It is there once, with this value.
+    /// It has this value; lines that repeat the name count as one value, joined by commas.
     pub(in crate::config) equals: Option<String>,
-    /// It is there once with another value, or is not there.
+    /// It has another value, or is not there.
     pub(in crate::config) not_equals: Option<String>,
     /// It is there.
     pub(in crate::config) present: Option<True>,
@@ -139,11 +139,23 @@ pub(in crate::config) struct RequireFile {
 }
 
 /// The word `unchecked`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub(in crate::config) enum UncheckedFile {
     /// Tokens for any audience are accepted.
     Unchecked,
+}
+
+impl<'de> Deserialize<'de> for UncheckedFile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "unchecked" => Ok(Self::Unchecked),
+            other => Err(serde::de::Error::custom(format_args!(
+                "expected `unchecked` or a map, such as `{{ any: [{}] }}`",
+                crate::config::names::shown(other)
+            ))),
+        }
+    }
 }
 
 /// One of `any`, and every one of `all`.

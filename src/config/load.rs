@@ -1,0 +1,311 @@
+//! Reading the files and putting the parts together.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::build::denial;
+use super::build::headers;
+use super::build::inject::Spellings;
+use super::build::require::{Issuers, Reader};
+use super::build::rule::Rules;
+use super::build::trust::{Listeners, Twins};
+use super::build::{Surroundings, io_reason, issuer, server};
+use super::decode::{decode, report_duplicates, report_unknown};
+use super::file::issuer::IssuerFile;
+use super::file::rule::{DenialFile, RequireFile, RuleFile};
+use super::file::server::ServerFile;
+use super::file::{CONFIG_KEYS, RULES_FILE_KEYS};
+use super::place::{At, Kept, Sink};
+use super::server::ServerSpec;
+use super::tree::{self, Node, Value};
+use super::value::Ordered;
+use super::{Config, ConfigError, ConfigErrors, Source};
+use crate::authn::spec::CredentialSource;
+use crate::core::rule::{DenialStyle, IssuerIndex};
+use crate::core::table::{PolicyTable, RuleSpec};
+
+/// A file and what it holds.
+struct Document {
+    file: Arc<Path>,
+    root: Node,
+}
+
+/// Reads a configuration from a text. Other files are named relative to `base_dir`; `name` is what errors call the text.
+pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
+    let sink = Sink::default();
+    let mut sources = Vec::new();
+    let main = document(name, bytes, &sink, &mut sources);
+    let further = main.as_ref().map(|main| rule_files(main, base_dir, &sink, &mut sources)).unwrap_or_default();
+    let parts = main.as_ref().and_then(|main| assemble(main, &further, Surroundings { base_dir }, &sink));
+    let errors = sink.into_errors();
+    match (parts, main) {
+        (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
+            server: parts.server,
+            issuers: parts.issuers,
+            table: parts.table,
+            watched: sources.iter().map(|source| source.path.clone()).collect(),
+            sources,
+            document: effective(&main, &further),
+        }),
+        _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
+        _ => Err(ConfigErrors(errors)),
+    }
+}
+
+/// Reads at most the largest size that is accepted, and a byte to tell that it is larger.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let limit = u64::try_from(tree::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("not readable: {}", io_reason(&error)))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| format!("not readable: {}", io_reason(&error)))?;
+    Ok(bytes)
+}
+
+/// An error about a file as a whole.
+pub(super) fn whole(file: &Path, message: impl Into<String>) -> ConfigErrors {
+    ConfigErrors(vec![whole_file(file, message)])
+}
+
+fn whole_file(file: &Path, message: impl Into<String>) -> ConfigError {
+    ConfigError { file: file.into(), position: None, path: String::new(), message: message.into() }
+}
+
+/// Parses one file. `None`, and an error, where it holds no map.
+fn document(name: &Path, bytes: &[u8], sink: &Sink, sources: &mut Vec<Source>) -> Option<Document> {
+    sources.push(Source { path: name.into(), sha256: sha256(bytes) });
+    if bytes.len() > tree::MAX_BYTES {
+        sink.push(whole_file(name, format!("larger than {} MiB; split it with `rules_dir`", tree::MAX_BYTES >> 20)));
+        return None;
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        sink.push(whole_file(name, "not UTF-8 text"));
+        return None;
+    };
+    let file: Arc<Path> = name.into();
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---") {
+        sink.push(whole_file(name, "the file is empty"));
+        return None;
+    }
+    let root = match tree::parse(text) {
+        Ok(root) => root,
+        Err(error) => {
+            let error = ConfigError { file, position: error.position, path: String::new(), message: error.message };
+            sink.push(error);
+            return None;
+        }
+    };
+    let at = At::root(&file, sink, &root);
+    if !matches!(root.value, Value::Map(_)) {
+        at.error(format!("expected a map, found {}", root.describe()));
+        return None;
+    }
+    report_duplicates(&at);
+    Some(Document { file: Arc::clone(&file), root })
+}
+
+/// The files of `rules_dir`, by name.
+fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<Source>) -> Vec<Document> {
+    let at = At::root(&main.file, sink, &main.root);
+    let at = at.key("rules_dir");
+    let Some(name) = decode::<String>(&at) else { return Vec::new() };
+    let directory = base_dir.join(&name);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    match std::fs::read_dir(&directory) {
+        Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+        Ok(entries) => {
+            for entry in entries {
+                match entry {
+                    Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+                    Ok(entry) => paths.push(entry.path()),
+                }
+            }
+        }
+    }
+    // Names with a leading dot are a ConfigMap's machinery and editors' drafts.
+    let hidden = |path: &Path| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    paths.retain(|path| !hidden(path) && path.extension().is_some_and(|end| end == "yaml" || end == "yml"));
+    paths.sort();
+    let mut documents = Vec::new();
+    for path in paths {
+        match read(&path) {
+            Ok(bytes) => documents.extend(document(&path, &bytes, sink, sources)),
+            Err(message) => sink.push(whole_file(&path, message)),
+        }
+    }
+    documents
+}
+
+struct Parts {
+    server: ServerSpec,
+    issuers: Vec<crate::authn::spec::IssuerSpec>,
+    table: PolicyTable,
+}
+
+fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sink: &Sink) -> Option<Parts> {
+    let at = At::root(&main.file, sink, &main.root);
+    refuse_unknown(&at, CONFIG_KEYS);
+
+    let server_at = at.key("server");
+    let before = sink.count();
+    if server_at.node().is_none() {
+        at.missing("`server` is missing: it says where Envoy asks");
+    }
+    let server = decode::<ServerFile>(&server_at).and_then(|file| server::build(&server_at, &file, around));
+    let listeners = server.as_ref().filter(|_| sink.count() == before).map(|server| &*server.check);
+
+    let issuers = issuers(&at.key("issuers"), around);
+    let mut credentials: Vec<String> = Vec::new();
+    for spec in &issuers.specs {
+        if let CredentialSource::Header(name) = &spec.credential {
+            credentials.push(crate::core::table::fold(name).into_owned());
+        }
+    }
+
+    let denial_at = at.key("denial");
+    let style = decode::<DenialFile>(&denial_at)
+        .map_or_else(DenialStyle::default, |file| denial::build(&denial_at, &file, &DenialStyle::default()));
+
+    let mut spellings = Spellings::default();
+    let identity_headers = identity_headers(&at.key("identity_headers"), &credentials, &mut spellings);
+
+    let mut reader = Reader::new(&issuers);
+    let sets_at = at.key("requirements");
+    map_only(&sets_at);
+    for entry in sets_at.entries().iter().filter(|entry| entry.duplicate_of.is_none()) {
+        let at = sets_at.entry(entry);
+        reader.add_set(&at, &entry.key, decode::<RequireFile>(&at).as_ref());
+    }
+
+    let twins = Twins::find(&issuers);
+    let mut rules = Rules {
+        reader,
+        twins,
+        listeners: Listeners(listeners),
+        credentials,
+        spellings,
+        denial: Arc::new(style.clone()),
+        names: Default::default(),
+    };
+    let mut specs: Vec<RuleSpec> = Vec::new();
+    let mut places: Vec<Kept> = Vec::new();
+    let mut said = false;
+    for document in std::iter::once(main).chain(further) {
+        let at = At::root(&document.file, sink, &document.root);
+        if !std::ptr::eq(document, main) {
+            refuse_unknown(&at, RULES_FILE_KEYS);
+            if at.key("rules").node().is_none() {
+                at.missing("`rules` is missing; a file with none says `rules: []`");
+            }
+        }
+        let list = at.key("rules");
+        said |= list.node().is_some();
+        list_only(&list);
+        for (index, node) in list.items().iter().enumerate() {
+            let at = list.item(index, node);
+            let Some(file) = decode::<RuleFile>(&at) else { continue };
+            if let Some(spec) = rules.build(&at, &file) {
+                specs.push(spec);
+                places.push(at.kept());
+            }
+        }
+    }
+    if !said {
+        at.missing("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
+    }
+    // Rules that are left out for their errors say nothing about the ties among the others.
+    let table = match PolicyTable::compile(specs, &identity_headers) {
+        Ok(table) => Some(table.with_default_denial(style)),
+        Err(errors) => {
+            for error in errors {
+                let Some(place) = places.get(error.rule) else { continue };
+                let other = error.other.and_then(|other| places.get(other));
+                let other = other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
+                sink.push(place.error(format!("{}{other}", error.message)));
+            }
+            None
+        }
+    };
+    drop(rules);
+    Some(Parts { server: server?, issuers: issuers.specs, table: table? })
+}
+
+fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {
+    let mut issuers = Issuers::default();
+    map_only(at);
+    for entry in at.entries().iter().filter(|entry| entry.duplicate_of.is_none()) {
+        let at = at.entry(entry);
+        let before = at.sink().count();
+        let file = decode::<IssuerFile>(&at);
+        let spec = file.and_then(|file| issuer::build(&at, &entry.key, &file, around));
+        let spec = spec.filter(|_| at.sink().count() == before);
+        let index = spec.map(|spec| {
+            issuers.specs.push(spec);
+            IssuerIndex(issuers.specs.len() - 1)
+        });
+        issuers.broken |= index.is_none();
+        issuers.names.insert(entry.key.clone(), index);
+    }
+    issuers.broken |= at.has_broken();
+    issuers
+}
+
+fn identity_headers(at: &At<'_>, credentials: &[String], spellings: &mut Spellings) -> Vec<Box<str>> {
+    let mut made: Vec<Box<str>> = Vec::new();
+    for (index, text) in decode::<Vec<String>>(at).unwrap_or_default().iter().enumerate() {
+        let at = at.index(index);
+        if let Some(name) = headers::identity(&at, text, credentials) {
+            spellings.take(&at, &name);
+            made.push(name.into());
+        }
+    }
+    made
+}
+
+fn refuse_unknown(at: &At<'_>, known: &[&'static str]) {
+    for entry in at.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        report_unknown(at, entry, known);
+    }
+}
+
+/// Reports a section that should be a map and is none.
+fn map_only(at: &At<'_>) {
+    if at.node().is_some_and(|node| !matches!(node.value, Value::Map(_))) {
+        decode::<Ordered<serde::de::IgnoredAny>>(at);
+    }
+}
+
+/// Reports a section that should be a list and is none.
+fn list_only(at: &At<'_>) {
+    if at.node().is_some_and(|node| !matches!(node.value, Value::List(_))) {
+        decode::<Vec<serde::de::IgnoredAny>>(at);
+    }
+}
+
+/// The documents as one. They hold no secrets: those are named, never written down.
+fn effective(main: &Document, further: &[Document]) -> serde_json::Value {
+    let mut document = main.root.to_json();
+    let more = further.iter().flat_map(|document| match document.root.to_json().get_mut("rules") {
+        Some(serde_json::Value::Array(rules)) => std::mem::take(rules),
+        _ => Vec::new(),
+    });
+    let more: Vec<serde_json::Value> = more.collect();
+    if let Some(object) = document.as_object_mut()
+        && !more.is_empty()
+    {
+        let rules = object.entry("rules").or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(rules) = rules.as_array_mut() {
+            rules.extend(more);
+        }
+    }
+    document
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

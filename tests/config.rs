@@ -1,0 +1,558 @@
+//! The configuration file: what loads, what does not, and what the operator is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tollgate::config::{self, Config};
+
+/// A directory with every file that the tests' configurations name.
+fn directory() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("keys/passport.pem", "-----BEGIN PUBLIC KEY-----"),
+        ("keys/jwks.json", "{}"),
+        ("tls/tls.crt", "x"),
+        ("tls/tls.key", "x"),
+        ("tls/ca.crt", "x"),
+        ("secrets/control", "hunter2hunter2\n"),
+        ("secrets/empty", "\n"),
+        ("secrets/apiserver", "x"),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+/// Loads a text as `policy.yaml`; errors as a user reads them.
+fn load(text: &str) -> Result<Config, String> {
+    load_in(directory().path(), text)
+}
+
+fn load_in(dir: &Path, text: &str) -> Result<Config, String> {
+    config::load_from(text, dir, Path::new("policy.yaml")).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn the_full_example_loads() {
+    let text = std::fs::read_to_string("examples/full.yaml").unwrap();
+    match load(&text) {
+        Ok(config) => println!("{config:#?}"),
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+/// A configuration with these rules, each written from its first key on.
+fn with_rules(rules: &[&str]) -> String {
+    let mut text = String::from(
+        "server: { check: [{ listen: \"unix:/run/in.sock\", direction: inbound }, { listen: \"0.0.0.0:9192\", direction: outbound }] }
+issuers:
+  passport: { issuer_claim: absent, keys: { pem: [keys/passport.pem] }, claims: { extra: { plan: [\"https://acme.com/plan\"] } } }
+  keycloak: { issuer: \"https://kc.internal/realms/a\", keys: { jwks: \"https://kc.internal/certs\" } }
+  external: { issuer: \"https://kc.internal/realms/a\", keys: { jwks: \"https://kc.example/certs\" } }
+  elsewhere: { issuer: \"https://kc.internal/realms/a\", keys: { jwks: \"https://kc.example/certs\" }, credential: { header: x-access-token } }
+requirements:
+  orders: { issuers: [keycloak], audience: { any: [orders] }, claims: [{ path: a, equals: 1 }] }
+  tenants: { issuers: [keycloak], audience: { any: [orders] }, claims: [{ path: a, equals_path: org }] }
+rules:
+",
+    );
+    for rule in rules {
+        for (number, line) in rule.lines().enumerate() {
+            text.push_str(if number == 0 { "  - " } else { "    " });
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// A configuration with this server and this issuer.
+fn with_sections(server: &str, issuer: &str) -> String {
+    format!("server:\n{}\nissuers:\n  a:\n{}\nrules: []\n", indented(server, 2), indented(issuer, 4))
+}
+
+fn indented(text: &str, by: usize) -> String {
+    text.lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+}
+
+const SERVER: &str = "check: [{ listen: \"unix:/run/in.sock\", direction: inbound }]";
+const ISSUER: &str = "issuer: https://kc.internal\nkeys: { pem: [keys/passport.pem] }";
+
+/// What each of these texts is answered with, for a golden file. A text that loads is a mistake.
+fn answers<'c>(cases: impl IntoIterator<Item = (&'c str, String)>) -> String {
+    let dir = directory();
+    let mut all = String::new();
+    for (shown, text) in cases {
+        match load_in(dir.path(), &text) {
+            Ok(_) => panic!("loads:\n{shown}"),
+            Err(errors) => {
+                let errors = errors.replace(&dir.path().display().to_string(), "DIR");
+                let lines: Vec<&str> = errors.lines().collect();
+                let (_count, lines) = lines.split_last().unwrap();
+                all.push_str(&format!("{}\n    {}\n\n", shown.trim_end(), lines.join("\n    ")));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn errors_of_rules() {
+    let cases = [
+        "name: a",
+        "match: {}\nallow: anonymous",
+        "name: a\nallow: nobody",
+        "name: a\nallow: anonymous\nrequire: { audience: unchecked, scopes: { any: [x] } }",
+        "name: a\nallow: anonymous\nrequire: orders",
+        "name: a\nallow: anonymous\nrequire: {}",
+        "name: a\nallow: anonymous\nremove_token: false",
+        "name: a\nallow: optional",
+        "name: a\ndeny: false",
+        "name: a\ndeny: true\nrequire: orders\ninject: { x-a: b }\nresponse_headers: { x-a: b }\ncors_preflight: allow",
+        "name: a\nrequire: { issuers: [keycloak] }",
+        "name: a\nrequire: { issuers: [keyclaok], audience: unchecked }",
+        "name: a\nrequire: { issuers: [], audience: unchecked }",
+        "name: a\nrequire: { issuers: [keycloak, keycloak], audience: unchecked }",
+        "name: a\nrequire: { audience: unchecked }",
+        "name: a\nrequire: { issuers: [keycloak, external], audience: unchecked }",
+        "name: a\nrequire: { issuers: [keycloak], audience: any }",
+        "name: a\nrequire: { issuers: [keycloak], audience: [orders] }",
+        "name: a\nrequire: { issuers: [keycloak], audience: {} }",
+        "name: a\nrequire: { issuers: [keycloak], audience: { any: [] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: { any: [\"\"] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, scopes: [a] }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, scopes: { any: [] }, roles: { all: [] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, scopes: { any: [\"a b\"] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, scopes: { any_of: [], any: [a] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, scopes: { any_of: [{}] } }",
+        "name: a\nrequire: order",
+        "name: a\nrequire: { use: order }",
+        "name: a\nrequire: { use: orders, issuers: [passport], audience: unchecked }",
+        "name: a\nrequire: { use: tenants }",
+        "name: a\nrequire: tenants\nmatch: { paths: [\"/{org}/a\", \"/b\"] }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, claims: [] }",
+        "name: a\nrequire:\n  issuers: [keycloak]\n  audience: unchecked\n  claims:\n    - { path: a }\n    - { equals: 1 }\n    - { path: a, equals: 1, in: [2] }\n    - { path: \"\", equals: 1 }\n    - { path: a..b, equals: 1 }\n    - { path: [], present: true }\n    - { path: a, equals: 1.5 }\n    - { path: a, equals: [1] }\n    - { path: a, equals: }\n    - { path: a, in: [] }\n    - { path: a, present: false }\n    - { path: a, pattern: \"(\" }\n    - { path: a, pattern: \"a)|(b\" }\n    - { path: a, pattern: \"(a{1000}){1000}\" }\n    - { path: a, equals_path: org }\n    - { path: a, equals_host_label: -1 }\n    - { path: a, equals_host_label: 300 }\n    - { path: a, equals_query: \"\" }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, caller: { spiffe: [] } }",
+        "name: a\nrequire: { issuers: [keycloak], audience: unchecked, caller: { spiffe: [\"spiffe://x/*\", \"https://x\"] } }",
+        "name: a\nallow: anonymous\nmatch:\n  hosts: [\"https://x\", \"*.b.*\", \"a:80\", \"a.b\", \"a.b\"]\n  paths: [\"a\", \"/a/**/b\", \"/a//b\", \"/a?b\", \"/{a}/{a}\", \"/x{a}\", \"/%2e%2e/a\"]\n  methods: [get, \"G T\"]\n  headers: [{ name: \":path\", equals: a }, { name: \"x y\", present: true }, { name: host, equals: x }, { name: a }, { equals: b }, { name: a, equals: b, absent: true }]",
+        "name: a\nallow: anonymous\nmatch: { hosts: [], paths: [], methods: [], headers: [] }",
+        "name: a\nallow: anonymous\nmatch: { direction: in }",
+        "name: a\nallow: anonymous\nmatch: { grpc: { service: shop.v1.Payments, methods: [\"a/b\"] }, paths: [/a], methods: [POST] }",
+        "name: a\nallow: anonymous\nmatch: { grpc: { service: \"/shop\" } }",
+        "name: a\nallow: anonymous\nmatch: { grpc: { methods: [] } }",
+        "name: a\nrequire: orders\ninject: { x-a: \"{nobody}\", x-b: \"{path.id}\", x-c: \"{claim.plan}\", x-d: \"\", x-e: \"{\", x-f: \"ä\", x-g: { required: true } }",
+        "name: a\nallow: anonymous\ninject: { x-a: \"{subject}\" }",
+        "name: a\nrequire: orders\nmatch: { paths: [\"/{id}\", \"/{other}\"] }\ninject: { x-a: \"{path.id}\" }",
+        "name: a\nrequire: orders\ninject: { x-user-id: \"{subject}\", x_user_id: \"{subject}\", X-User-Id: a }",
+        "name: a\nrequire: orders\nresponse_headers: { \"a b\": x, connection: close, x-a: \"a\\r\\nb\", x-b: \"\", x-envoy-immediate-health-check-fail: \"1\", www-authenticate: x, content-type: x, x-c: 1 }",
+        "name: a\nrequire: orders\npriority: high\nfallback: yes\nremove_token: on",
+        "name: a\nrequire: orders\npriority: 010",
+        "name: a\nrequire: orders\ndenial: { status: 200 }",
+        "name: a\nrequire: orders\ndenial: { status: 700, realm: \"a\\\"b\", resource_metadata: \"http://x\", body: { content_type: plain, text: x }, headers: { content-type: x, te: trailers } }",
+        "name: a\nrequire: orders\ndenial: { body: {} }",
+        "name: \"\"\nrequire: orders",
+        "name: 1\nrequire: orders",
+        "nam: a\nrequires: orders\nmatches: {}",
+        "just a text",
+    ];
+    let alone = cases.iter().map(|rule| (*rule, with_rules(&[rule])));
+    let tie = "name: a\nrequire: orders\nmatch: { paths: [/a] }";
+    let tied = with_rules(&[tie, "name: b\nrequire: orders\nmatch: { paths: [/a, /b] }"]);
+    let named = with_rules(&[tie, "name: a\nrequire: orders"]);
+    let folded = with_rules(&[
+        "name: a\nrequire: orders\nmatch: { paths: [/a] }\ninject: { x-user.id: \"{subject}\" }",
+        "name: b\nrequire: orders\nmatch: { paths: [/b] }\ninject: { x-user-id: \"{subject}\" }",
+    ]);
+    let pairs = [("two rules for one path", tied), ("one name twice", named), ("two spellings", folded)];
+    insta::assert_snapshot!(answers(alone.chain(pairs)));
+}
+
+#[test]
+fn errors_of_issuers() {
+    let keys = |keys: &str| format!("issuer: https://kc.internal\nkeys: {keys}");
+    let cases: Vec<String> = [
+        "keys: { pem: [keys/passport.pem] }",
+        "issuer: https://kc.internal\nissuer_claim: absent\nkeys: { pem: [keys/passport.pem] }",
+        "issuer: https://kc.internal",
+        "issuer: \"\"\nkeys: { pem: [keys/passport.pem] }",
+        "issuer_claim: absent\nprofile: rfc9068\nkeys: { discovery: true }",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain(
+        [
+            "{}",
+            "{ pem: [keys/passport.pem], jwks: \"https://a\" }",
+            "{ pem: [] }",
+            "{ pem: [keys/nothing.pem, keys] }",
+            "{ pem: keys/passport.pem }",
+            "{ pem: [keys/passport.pem], refresh: 10m, ca_file: tls/ca.crt }",
+            "{ jwks_file: \"\" }",
+            "{ jwks: \"http://kc.internal/certs\" }",
+            "{ jwks: \"https://169.254.169.254/latest\" }",
+            "{ jwks: \"https://[fe80::1]/\" }",
+            "{ jwks: \"https://[fd00:ec2::254]/\" }",
+            "{ jwks: \"https://100.100.100.200/\" }",
+            "{ jwks: \"https://[::ffff:169.254.169.254]/\" }",
+            "{ jwks: \"http://2852039166/\" }",
+            "{ jwks: \"file:///etc/passwd\" }",
+            "{ jwks: \"https://user:secret@kc.internal/certs\" }",
+            "{ jwks: \"https://kc.internal/certs#top\" }",
+            "{ jwks: kc.internal, allowed_hosts: [a] }",
+            "{ discovery: false }",
+            "{ discovery: true, allowed_hosts: [\"https://a\", \"*.a\", \"a:443\", \"\"] }",
+            "{ discovery: true, refresh: 0s, timeout: 2h, unknown_kid_cooldown: 1ms, refresh_min: 2h }",
+            "{ discovery: true, refresh: 10 }",
+            "{ discovery: true, refresh: 10 minutes and a bit }",
+            "{ discovery: true, bearer_token_file: secrets/nothing }",
+        ]
+        .map(keys),
+    )
+    .chain(
+        [
+            "algorithms: []",
+            "algorithms: [HS256, none, RS257, rs256, RS256, RS256]",
+            "leeway: 10m",
+            "kid: required",
+            "kid: maybe",
+            "times: text",
+            "max_lifetime: 0s",
+            "wildcard_scope: \"a b\"",
+            "credential: { header: Authorization }",
+            "credential: { header: cookie }",
+            "credential: { header: \":path\" }",
+            "credential: {}",
+            "max_token_bytes: 1MB",
+            "max_token_bytes: 100MiB",
+            "cache: { max_age: 2d, max_byte: 1KiB }",
+            "claims: { subject: \"\", client: { all_of: [a] }, roles: { first_of: [a] }, scopes: { first_of: [] }, extra: { \"a b\": c, d: {} } }",
+            "claims: { subject: { first_of: [a] } }",
+            "secret: hunter2",
+        ]
+        .map(|line| format!("{ISSUER}\n{line}")),
+    )
+    .collect();
+    insta::assert_snapshot!(answers(cases.iter().map(|issuer| (issuer.as_str(), with_sections(SERVER, issuer)))));
+}
+
+#[test]
+fn errors_of_the_server() {
+    let tls = |tls: &str| format!("check: [{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {tls} }}]");
+    let cases: Vec<String> = [
+        "{}",
+        "check: []",
+        "check: {}",
+        "check: [{}]",
+        "check: [{ listen: \"localhost:1\", direction: inbound }, { listen: \":1\", direction: up }, { listen: /run/x, direction: inbound }]",
+        "check: [{ listen: \"unix:\", direction: inbound }, { listen: \"unix:/run/x\", mode: 0660, direction: inbound }, { listen: \"unix:/run/y\", mode: 660, direction: inbound }]",
+        "check: [{ listen: \"unix:/run/x\", mode: \"0999\", direction: inbound }, { listen: \"127.0.0.1:1\", mode: \"0660\", direction: inbound }]",
+        "check: [{ listen: \"127.0.0.1:1\", direction: inbound }, { listen: \"127.0.0.1:1\", direction: outbound }]",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain(
+        [
+            "{}",
+            "{ certificate: tls/nothing.crt, key: tls/nothing.key, client_ca: tls/nothing.ca }",
+            "{ certificate: tls/tls.crt, key: tls/tls.key, allowed_peers: [a] }",
+            "{ certificate: tls/tls.crt, key: tls/tls.key, client_ca: tls/ca.crt, allowed_peers: [] }",
+            "{ certificate: tls/tls.crt, key: tls/tls.key, client_ca: tls/ca.crt, allowed_peers: [\"*.a\", \"\"] }",
+        ]
+        .map(tls),
+    )
+    .chain(
+        [
+            "probes: { listen: 9100 }",
+            "probes: {}",
+            "control: { listen: \"0.0.0.0:1\", token_file: secrets/control }",
+            "control: { listen: \"127.0.0.1:1\" }",
+            "control: { listen: \"127.0.0.1:1\", token: hunter2 }",
+            "control: { listen: \"127.0.0.1:1\", token_file: secrets/control, token_env: X }",
+            "control: { listen: \"127.0.0.1:1\", token_file: secrets/nothing }",
+            "control: { listen: \"127.0.0.1:1\", token_file: secrets/empty }",
+            "control: { listen: \"127.0.0.1:1\", token_env: TOLLGATE_TEST_IS_NOT_SET }",
+            "deadline: 0s\nfirst_keys: 1y",
+            "deadline: 150",
+            "reflection: yes",
+            "limits: { max_message_bytes: 1, max_concurrent_streams: 0, max_connections: -1, tls_handshake: 1ms, max_in_flight: 0x10000000 }",
+            "limits: { max_connections: 010, max_in_flight: 4_096, max_concurrent_streams: \"5\" }",
+            "drain: { delay: 1h, grace: 1d }",
+        ]
+        .map(|line| format!("{SERVER}\n{line}")),
+    )
+    .collect();
+    insta::assert_snapshot!(answers(cases.iter().map(|server| (server.as_str(), with_sections(server, ISSUER)))));
+}
+
+/// The messages of the one text, or a panic where it loads.
+fn refused(text: &str) -> String {
+    match load(text) {
+        Ok(_) => panic!("loads:\n{text}"),
+        Err(errors) => errors,
+    }
+}
+
+fn assert_refused(text: &str, wanted: &str) {
+    let errors = refused(text);
+    assert!(errors.contains(wanted), "no `{wanted}` in\n{errors}\nfor\n{text}");
+}
+
+const ALLOW: &str = "name: a\nallow: anonymous";
+
+#[test]
+fn row_158_header_names_that_cannot_be_set_are_refused() {
+    for name in [
+        ":authority",
+        ":path",
+        "host",
+        "Host",
+        "content-length",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "authorization",
+        "x-access-token",
+        "X_Access_Token",
+        "x-envoy-retry-on",
+        "cookie",
+        "a b",
+        "a\\r\\nb",
+        "",
+        "ü",
+    ] {
+        let injected = with_rules(&[&format!("name: a\nrequire: orders\ninject: {{ \"{name}\": \"x\" }}")]);
+        assert_refused(&injected, "rules[0].inject");
+        let reserved = format!("{}identity_headers: [\"{name}\"]\n", with_rules(&[ALLOW]));
+        assert_refused(&reserved, ": identity_headers[0]: ");
+    }
+    // Upper case is a matter of spelling.
+    let config = load(&with_rules(&["name: a\nrequire: orders\ninject: { X-User-Id: \"{subject}\" }"])).unwrap();
+    assert_eq!(&*config.table.rules()[0].injection.headers[0].name, "x-user-id");
+}
+
+#[test]
+fn row_223_broken_files_are_refused_and_say_where() {
+    let good = with_rules(&[ALLOW]);
+    load(&good).unwrap();
+    for (text, wanted) in [
+        ("", "policy.yaml: the file is empty"),
+        ("# only a comment\n---\n", "policy.yaml: the file is empty"),
+        ("just text", "policy.yaml:1:1: expected a map, found the text `just text`"),
+        ("- a\n- b\n", "policy.yaml:1:1: expected a map, found a list"),
+        ("server: {}\n---\nrules: []\n", "policy.yaml:2:1: a second document starts here"),
+        ("server: [\n", "policy.yaml:"),
+        ("server:\n\tcheck: []\n", "policy.yaml:2:"),
+        ("server: {}\nrules: []\nserver: {}\n", "policy.yaml:3:1: server: the key `server` is already there, at 1:1"),
+        ("{ a: 1, rules: [] }", "policy.yaml:1:3: a: unknown key `a`; known here: `server`"),
+        ("server: {}\nrule: []\n", "policy.yaml:2:1: rule: unknown key `rule`; did you mean `rules`?"),
+        ("server: !!python/object x\nrules: []\n", "policy.yaml:1:"),
+        ("server:\nrules:\n", "policy.yaml:1:"),
+    ] {
+        assert_refused(text, wanted);
+    }
+    // Cut off at any line before its rules.
+    let full = std::fs::read_to_string("examples/full.yaml").unwrap();
+    let lines: Vec<&str> = full.lines().collect();
+    let first_rule = lines.iter().position(|line| line.starts_with("rules:")).unwrap();
+    for count in 0..first_rule {
+        refused(&lines[..count].join("\n"));
+    }
+}
+
+#[test]
+fn row_223_missing_large_and_binary_files_are_refused() {
+    let dir = directory();
+    let path = dir.path().join("policy.yaml");
+    let errors = config::load(&path).unwrap_err().to_string();
+    assert!(errors.contains("policy.yaml: not readable: it does not exist"), "{errors}");
+    std::fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+    let errors = config::load(&path).unwrap_err().to_string();
+    assert!(errors.contains("larger than 16 MiB"), "{errors}");
+    std::fs::write(&path, b"server: \xff\n").unwrap();
+    let errors = config::load(&path).unwrap_err().to_string();
+    assert!(errors.contains("not UTF-8"), "{errors}");
+    std::fs::write(&path, b"server: \0\n").unwrap();
+    config::load(&path).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    config::load(&path).unwrap_err();
+}
+
+#[test]
+fn row_223_a_symlink_swap_is_followed() {
+    let dir = directory();
+    for (name, rule) in [("one", "a"), ("two", "b")] {
+        let data = dir.path().join(name);
+        std::fs::create_dir(&data).unwrap();
+        let text = with_rules(&[&format!("name: {rule}\nallow: anonymous")]).replace("keys/", "../keys/");
+        std::fs::write(data.join("policy.yaml"), text).unwrap();
+    }
+    let link = dir.path().join("current");
+    let mut sums = Vec::new();
+    for (name, rule) in [("one", "a"), ("two", "b")] {
+        let fresh = dir.path().join("fresh");
+        std::os::unix::fs::symlink(name, &fresh).unwrap();
+        std::fs::rename(&fresh, &link).unwrap();
+        let config = config::load(&link.join("policy.yaml")).unwrap();
+        assert_eq!(&*config.table.rules()[0].name, rule);
+        sums.push(config.sources[0].sha256.clone());
+    }
+    assert_ne!(sums[0], sums[1]);
+}
+
+#[test]
+fn row_224_no_rules_must_be_said() {
+    let config = load(&with_sections(SERVER, ISSUER)).unwrap();
+    assert!(config.table.rules().is_empty());
+    let silent = with_sections(SERVER, ISSUER).replace("rules: []", "");
+    assert_refused(&silent, "`rules` is missing; no rules at all must be said, as `rules: []`");
+    assert_refused(&with_sections(SERVER, ISSUER).replace("rules: []", "rules:"), "rules: expected a list, found nothing");
+}
+
+#[test]
+fn row_226_an_invalid_first_file_yields_no_configuration() {
+    // One error anywhere is enough; the rest being good does not matter.
+    assert_refused(&with_rules(&[ALLOW, "name: b\nmatch: { paths: [x] }\nallow: anonymous"]), "rules[1].match.paths[0]");
+}
+
+#[test]
+fn row_227_yaml_bombs_are_capped_and_old_scalars_typed() {
+    let mut bomb = String::from("a: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let below = format!("*a{}", level - 1);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![below; 10].join(", ")));
+    }
+    let start = std::time::Instant::now();
+    assert_refused(&bomb, "anchors and aliases stand for too much here");
+    let mut deep = String::from("a0: &a0 [x]\n");
+    for level in 1..2000 {
+        deep.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+    }
+    refused(&deep);
+    for opening in ["[", "{a: ", "- "] {
+        let errors = refused(&opening.repeat(100_000));
+        assert!(errors.lines().count() == 2 && errors.len() < 1000, "{errors}");
+    }
+    refused(&(0..200_000).map(|n| format!("k{n}: &k{n} 1\n")).collect::<String>());
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
+    for (line, wanted) in [
+        ("fallback: yes", "expected a boolean, found the text `yes`; YAML 1.2 has `true` and `false` alone"),
+        ("fallback: off", "expected a boolean, found the text `off`"),
+        ("fallback: 1", "expected a boolean, found the number `1`"),
+        ("priority: 017", "expected a whole number, found the text `017`; leading zeros are not allowed"),
+        ("priority: 1_0", "expected a whole number, found the text `1_0`"),
+        ("priority: 1.0", "expected a whole number, found the number `1`"),
+        ("priority: .inf", "expected a whole number, found the text `.inf`"),
+        ("priority: 4294967296", "expected a whole number from -2147483648 to 2147483647"),
+        ("<<: { deny: true }", "merge keys are not part of YAML 1.2"),
+    ] {
+        assert_refused(&with_rules(&[&format!("{ALLOW}\n{line}")]), wanted);
+    }
+    // A country is not a boolean, a version not a number.
+    assert_refused(&with_rules(&["name: 1.10\nallow: anonymous"]), "expected text, found the number");
+    let config = load(&with_rules(&["name: no\nallow: anonymous"])).unwrap();
+    assert_eq!(&*config.table.rules()[0].name, "no");
+}
+
+#[test]
+fn anchors_share_values_within_bounds() {
+    let shared = with_rules(&[
+        "name: a\nmatch: { paths: &p [/a/**], methods: [GET] }\nallow: anonymous",
+        "name: b\nmatch: { paths: *p, methods: [PUT] }\nallow: anonymous",
+    ]);
+    assert_eq!(load(&shared).unwrap().table.rules().len(), 2);
+}
+
+#[test]
+fn row_228_patterns_are_bounded() {
+    let rule = |pattern: &str| {
+        with_rules(&[&format!("name: a\nrequire: {{ use: orders, claims: [{{ path: a, pattern: '{pattern}' }}] }}")])
+    };
+    load(&rule("(a*)*b")).unwrap();
+    assert_refused(&rule("(a{1000}){1000}"), "rules[0].require.claims[0].pattern: the pattern is too large");
+    assert_refused(&rule(r"(a)\1"), "backreferences are not supported");
+    assert_refused(&rule(&"(".repeat(10_000)), "rules[0].require.claims[0].pattern: not a regular expression");
+}
+
+#[test]
+fn row_233_caller_identity_is_trusted_on_trusted_listeners_alone() {
+    let spiffe = "caller: { spiffe: [\"spiffe://cluster.local/ns/shop/**\"] }";
+    let uses = [
+        format!("name: a\nallow: anonymous\nrequire: {{ {spiffe} }}"),
+        format!("name: a\nrequire: {{ use: orders, {spiffe} }}"),
+        format!("name: a\nallow: optional\nrequire: {{ use: orders, {spiffe} }}"),
+        "name: a\nrequire: orders\ninject: { X-Caller: \"by {caller}\" }".to_owned(),
+        "name: a\nallow: anonymous\ninject: { x-caller: { value: \"{caller}\" } }".to_owned(),
+        "name: a\nrequire: workloads".to_owned(),
+    ];
+    let set = format!("requirements:\n  workloads: {{ issuers: [keycloak], audience: unchecked, {spiffe} }}\n");
+    let with = |listener: &str, rule: &str| {
+        let server = format!("check: [{listener}, {{ listen: \"unix:/run/other.sock\", direction: inbound }}]");
+        let text = with_rules(&[rule]);
+        let (_, rest) = text.split_once('\n').unwrap();
+        format!("server: {{ {server} }}\n{}", rest.replace("requirements:\n", &set))
+    };
+    let tls = |rest: &str| {
+        format!("{{ listen: \"0.0.0.0:1\", direction: inbound, tls: {{ certificate: tls/tls.crt, key: tls/tls.key{rest} }} }}")
+    };
+    for rule in &uses {
+        for good in [
+            "{ listen: \"unix:/run/in.sock\", direction: inbound }".to_owned(),
+            "{ listen: \"127.0.0.1:1\", direction: inbound }".to_owned(),
+            "{ listen: \"[::1]:1\", direction: inbound }".to_owned(),
+            "{ listen: \"0.0.0.0:1\", direction: outbound }".to_owned(),
+            tls(", client_ca: tls/ca.crt, allowed_peers: [\"spiffe://cluster.local/ns/shop/sa/envoy\"]"),
+        ] {
+            if let Err(errors) = load(&with(&good, rule)) {
+                panic!("{good}\n{rule}\n{errors}");
+            }
+        }
+        for bad in [
+            "{ listen: \"0.0.0.0:1\", direction: inbound }".to_owned(),
+            "{ listen: \"10.0.0.1:1\", direction: inbound }".to_owned(),
+            tls(""),
+            tls(", client_ca: tls/ca.crt"),
+        ] {
+            let errors = refused(&with(&bad, rule));
+            assert!(
+                errors.contains("on `server.check[0]` anybody could forge it: let it listen on a unix socket or a loopback address, or give it `tls` with `client_ca` and `allowed_peers`"),
+                "{bad}\n{rule}\n{errors}"
+            );
+            assert!(errors.ends_with("\n1 error in the configuration"), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn a_direction_needs_a_listener() {
+    let rule = "name: a\nmatch: { direction: outbound }\nallow: anonymous";
+    load(&with_rules(&[rule])).unwrap();
+    let text = with_sections(SERVER, ISSUER).replace("rules: []", &format!("rules:\n  - {}", rule.replace('\n', "\n    ")));
+    assert_refused(&text, "rules[0].match.direction: this rule is for `outbound` requests, but no listener");
+}
+
+#[test]
+fn errors_of_syntax() {
+    let texts = [
+        "server: {}\n---\nrules: []\n",
+        "server: [\n",
+        "server: }\n",
+        "server:\n\tcheck: []\n",
+        "server: \"a\n",
+        "server: *nothing\n",
+        "server: !!python/object x\n",
+        "server: a: b\n",
+        "  server: {}\n rules: []\n",
+        "server: !!int x\n",
+        "? [a, b]\n: c\n",
+        "a: &a [*a]\n",
+    ];
+    insta::assert_snapshot!(answers(texts.map(|text| (text, text.to_owned()))));
+}
