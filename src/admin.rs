@@ -5,7 +5,6 @@
 //! has the token.
 
 mod control;
-mod listen;
 mod probes;
 mod render;
 mod serve;
@@ -19,7 +18,7 @@ use crate::config::server::{Address, ControlListener};
 use crate::engine::Engine;
 use crate::secret::Secret;
 use crate::telemetry::Recorder;
-pub use listen::{BindError, Bound};
+use crate::listen::{BindError, Bound};
 
 /// The listener for `/healthz`, `/readyz` and `/metrics`, open.
 #[derive(Debug)]

@@ -155,6 +155,3 @@ fn check(request: &FetchRequest) -> Result<(), FetchError> {
         _ => Err(FetchError::Request("the URL is neither `https:` nor `http:`")),
     }
 }
-
-#[cfg(test)]
-mod tests;

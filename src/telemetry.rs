@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::answer::Answer;
-use crate::core::event::{Event, Events, RefreshOutcome};
+use crate::core::event::{Event, Events};
 use crate::core::reason::Fault;
 pub use exposition::Exposition;
 pub use logging::{LoggingError, init_logging};
@@ -85,16 +85,11 @@ impl Events for Recorder {
     fn report(&self, event: Event<'_>) {
         self.metrics.event(event);
         match event {
-            Event::KeyRefresh { issuer, outcome: RefreshOutcome::Fresh, keys } => {
-                tracing::debug!(issuer, keys, "keys are fresh");
-            }
-            Event::KeyRefresh { issuer, outcome, keys } => {
-                tracing::warn!(issuer, outcome = outcome.as_str(), keys, "keys could not be refreshed");
-            }
-            Event::KeyRefused { issuer, why } => tracing::warn!(issuer, why, "a published key was refused"),
             Event::Panic => tracing::error!("a decision panicked and was answered with a denial"),
-            // The cache is too frequent a matter; the others are logged with more detail where they happen.
-            Event::TokenCache { .. } | Event::UnknownKid { .. } | Event::Reload { .. } => {}
+            // A published key that is for something else is no fault, and is there at each refresh.
+            Event::KeyRefused { issuer, why } => tracing::debug!(issuer, why, "a published key is not used"),
+            // Too frequent, or logged with more detail where it happens.
+            Event::TokenCache { .. } | Event::KeyRefresh { .. } | Event::UnknownKid { .. } | Event::Reload { .. } => {}
         }
     }
 }

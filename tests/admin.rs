@@ -167,6 +167,7 @@ async fn control_tells_what_serves() {
     );
     let (status, body) = command(&running, "GET", "/config").await;
     assert_eq!((status, &body["sources"][0]["path"]), (200, &Value::from("/etc/tollgate/policy.yaml")));
+    assert_eq!(body["config"]["made"], "in place", "as it was written");
     assert_eq!(command(&running, "GET", "/reload").await.0, 405);
     assert_eq!(command(&running, "GET", "/nothing").await.0, 404);
 }

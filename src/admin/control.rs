@@ -29,7 +29,7 @@ pub(super) fn router(engine: Arc<Engine>, token: Secret) -> Router {
 }
 
 async fn config(State(engine): State<Arc<Engine>>) -> Response {
-    Json(render::config(&engine.status())).into_response()
+    Json(render::config(&engine.snapshot())).into_response()
 }
 
 async fn reload(State(engine): State<Arc<Engine>>) -> Response {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::config::Source;
-use crate::engine::{Readiness, Status};
+use crate::engine::{Readiness, Snapshot, Status};
 
 /// For `/readyz`: counts and places, no message and no address. A configuration's error message may quote what is in
 /// the file, and an issuer's what is in the network.
@@ -80,8 +80,12 @@ pub(super) fn status(status: &Status) -> Value {
 }
 
 /// For `/config`.
-pub(super) fn config(status: &Status) -> Value {
-    json!({ "generation": status.generation, "sources": sources(&status.sources) })
+pub(super) fn config(snapshot: &Snapshot) -> Value {
+    json!({
+        "generation": snapshot.generation(),
+        "sources": sources(snapshot.sources()),
+        "config": snapshot.document(),
+    })
 }
 
 fn sources(sources: &[Source]) -> Vec<Value> {

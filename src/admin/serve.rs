@@ -14,12 +14,11 @@ use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Bound;
+use crate::listen::{Bound, Stream};
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -44,7 +43,7 @@ pub(super) async fn serve(bound: Bound, router: Router, stop: CancellationToken)
     loop {
         let next = async {
             let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((slot, accept(&bound).await?))
+            Ok::<_, io::Error>((slot, bound.accept().await?))
         };
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -68,16 +67,6 @@ pub(super) async fn serve(bound: Bound, router: Router, stop: CancellationToken)
     connections.close();
     // Each connection heeds `stop` and LAST_WORDS by itself.
     connections.wait().await;
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-async fn accept(bound: &Bound) -> io::Result<Box<dyn Stream>> {
-    Ok(match bound {
-        Bound::Tcp(listener) => Box::new(listener.accept().await?.0),
-        Bound::Unix(listener) => Box::new(listener.accept().await?.0),
-    })
 }
 
 async fn connection(stream: Box<dyn Stream>, router: Router, stop: CancellationToken) {

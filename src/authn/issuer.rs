@@ -24,7 +24,7 @@ pub use super::error::AuthnError;
 #[derive(Debug)]
 pub struct Issuer {
     spec: IssuerSpec,
-    keys: KeyStore,
+    keys: Arc<KeyStore>,
     cache: Option<TokenCache>,
     header: Arc<str>,
     events: Arc<dyn Events>,
@@ -47,10 +47,28 @@ impl Issuer {
     /// # Errors
     /// A key file that is missing or broken.
     pub fn start(spec: IssuerSpec, deps: &Deps) -> Result<Arc<Self>, KeyFileError> {
-        let keys = KeyStore::start(&spec, deps)?;
+        let keys = Arc::new(KeyStore::start(&spec, deps)?);
+        Ok(Self::with_keys(spec, keys, deps))
+    }
+
+    /// As [`Issuer::start`], in the place of one that runs: where both have their keys from the same source, they share
+    /// them. What was verified under the other spec is forgotten all the same.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_instead_of(running: &Self, spec: IssuerSpec, deps: &Deps) -> Result<Arc<Self>, KeyFileError> {
+        let old = &running.spec;
+        if (&old.name, &old.issuer, &old.keys) == (&spec.name, &spec.issuer, &spec.keys) {
+            Ok(Self::with_keys(spec, Arc::clone(&running.keys), deps))
+        } else {
+            Self::start(spec, deps)
+        }
+    }
+
+    fn with_keys(spec: IssuerSpec, keys: Arc<KeyStore>, deps: &Deps) -> Arc<Self> {
         let cache = TokenCache::of(&spec);
         let header = header_name(&spec.credential).into();
-        Ok(Arc::new(Self { spec, keys, cache, header, events: deps.events.clone() }))
+        Arc::new(Self { spec, keys, cache, header, events: deps.events.clone() })
     }
 
     /// What the configuration says about it.

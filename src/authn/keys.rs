@@ -120,6 +120,11 @@ impl KeySet {
         self.keys.iter().all(|key| other.contains(key.fingerprint()))
     }
 
+    /// The keys, in the order in which they were published.
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

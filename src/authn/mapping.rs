@@ -85,8 +85,8 @@ fn scopes(spec: &IssuerSpec, claims: &Claims) -> Scopes {
     }
     let wildcard = spec.wildcard_scope.as_ref().is_some_and(|wildcard| words.contains(wildcard));
     // `*` is never a plain name: an upstream might take it for the wildcard that it is elsewhere.
-    let named = |word: &Box<str>| **word != *"*" && spec.wildcard_scope.as_ref() != Some(word);
-    Scopes { names: words.into_iter().filter(named).collect(), wildcard }
+    let named = |word: &str| word != "*" && spec.wildcard_scope.as_deref() != Some(word);
+    Scopes { names: words.into_iter().filter(|word| named(word)).collect(), wildcard }
 }
 
 fn is_scope(word: &str) -> bool {

@@ -6,8 +6,11 @@
 mod discovery;
 mod file;
 mod flights;
+mod probe;
 mod remote;
 mod slot;
+
+pub use probe::{Probe, ProbeError, ProbeStep, probe};
 
 use std::sync::Arc;
 use std::time::Duration;

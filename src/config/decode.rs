@@ -4,8 +4,8 @@
 use std::fmt;
 
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess,
-    Unexpected, VariantAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -57,7 +57,8 @@ pub(super) fn report_duplicates(at: &At<'_>) {
             at.entry_key(entry).error(format!("the key `{}` is already there, at {line}:{column}", shown(&entry.key)));
         }
         if entry.key == "<<" {
-            at.entry_key(entry).error("merge keys are not part of YAML 1.2; for rules, share a set under `requirements`");
+            at.entry_key(entry)
+                .error("merge keys are not part of YAML 1.2; for rules, share a set under `requirements`");
             at.sink().set_broken(&entry.value);
         }
         report_duplicates(&at.entry(entry));
@@ -217,9 +218,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match &self.node.value {
-            Value::List(items) => {
-                self.here(visitor.visit_seq(Items { at: self.at, rest: items.iter().enumerate() }))
-            }
+            Value::List(items) => self.here(visitor.visit_seq(Items { at: self.at, rest: items.iter().enumerate() })),
             _ => self.fail("a list", "; write `[…]` or lines that start with `- `"),
         }
     }
@@ -285,11 +284,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Failure> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Failure> {
         self.here(visitor.visit_newtype_struct(self))
     }
 

@@ -42,16 +42,27 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
     let errors = sink.into_errors();
     match (parts, main) {
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
+            watched: watched(&sources, &main, base_dir),
             server: parts.server,
             issuers: parts.issuers,
             table: parts.table,
             watched: sources.iter().map(|source| source.path.clone()).collect(),
             sources,
+            watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
             document: effective(&main, &further),
         }),
         _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
         _ => Err(ConfigErrors(errors)),
     }
+}
+
+/// The files that were read, and the directory in which another may appear.
+fn watched(sources: &[Source], main: &Document, base_dir: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
+    let sink = Sink::default();
+    let at = At::root(&main.file, &sink, &main.root);
+    paths.extend(decode::<String>(&at.key("rules_dir")).map(|name| base_dir.join(name)));
+    paths
 }
 
 /// Reads at most the largest size that is accepted, and a byte to tell that it is larger.
@@ -113,11 +124,17 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
     let directory = base_dir.join(&name);
     let mut paths: Vec<PathBuf> = Vec::new();
     match std::fs::read_dir(&directory) {
-        Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+        Err(error) => {
+            at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error)))
+        }
         Ok(entries) => {
             for entry in entries {
                 match entry {
-                    Err(error) => at.error(format!("the directory `{}` cannot be read: {}", directory.display(), io_reason(&error))),
+                    Err(error) => at.error(format!(
+                        "the directory `{}` cannot be read: {}",
+                        directory.display(),
+                        io_reason(&error)
+                    )),
                     Ok(entry) => paths.push(entry.path()),
                 }
             }
@@ -135,6 +152,13 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
         }
     }
     documents
+}
+
+/// The directory of rule files, where the file names one.
+fn rules_dir(main: &Document, base_dir: &Path) -> Option<PathBuf> {
+    let unheard = Sink::default();
+    let root = At::root(&main.file, &unheard, &main.root);
+    decode::<String>(&root.key("rules_dir")).map(|name| base_dir.join(name))
 }
 
 struct Parts {
@@ -221,7 +245,8 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
             for error in errors {
                 let Some(place) = places.get(error.rule) else { continue };
                 let other = error.other.and_then(|other| places.get(other));
-                let other = other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
+                let other =
+                    other.map_or_else(String::new, |other| format!(" (the other one is at {})", other.in_short()));
                 sink.push(place.error(format!("{}{other}", error.message)));
             }
             None

@@ -190,10 +190,12 @@ impl<'de> Deserialize<'de> for Scalar {
         match value {
             serde_json::Value::String(_) | serde_json::Value::Bool(_) => Ok(Self(value)),
             serde_json::Value::Number(ref number) if number.is_i64() || number.is_u64() => Ok(Self(value)),
-            serde_json::Value::Number(_) => Err(de::Error::custom(
-                "expected a whole number: numbers with a fraction cannot be compared exactly",
+            serde_json::Value::Number(_) => {
+                Err(de::Error::custom("expected a whole number: numbers with a fraction cannot be compared exactly"))
+            }
+            serde_json::Value::Null => Err(de::Error::custom(
+                "expected text, a whole number or a boolean; `absent: true` is for claims that are not there",
             )),
-            serde_json::Value::Null => Err(de::Error::custom("expected text, a whole number or a boolean; `absent: true` is for claims that are not there")),
             serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
                 Err(de::Error::custom("expected text, a whole number or a boolean"))
             }

@@ -47,13 +47,7 @@ impl LoadError {
     /// One message for each thing that is wrong: file, position, configuration path, what to do.
     pub fn messages(&self) -> Vec<String> {
         match self {
-            Self::Config(ConfigErrors(errors)) => errors
-                .iter()
-                .map(|error| {
-                    let path = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-                    format!("{}: {path}{}", place(error), error.message)
-                })
-                .collect(),
+            Self::Config(ConfigErrors(errors)) => errors.iter().map(ToString::to_string).collect(),
             Self::Keys(errors) => {
                 errors.iter().map(|(issuer, error)| format!("issuers.{issuer}.keys: {error}")).collect()
             }
@@ -131,16 +125,21 @@ impl Loader {
     }
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
-        let Config { server, issuers: specs, table, sources, watched, .. } = (self.0)()?;
+        let Config { server, issuers: specs, table, sources, watched, document } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
-            let running = previous.and_then(|snapshot| snapshot.issuers().iter().find(|issuer| *issuer.spec() == spec));
-            if let Some(issuer) = running {
+            let running =
+                previous.and_then(|snapshot| snapshot.issuers().iter().find(|issuer| issuer.spec().name == spec.name));
+            if let Some(issuer) = running.filter(|issuer| *issuer.spec() == spec) {
                 issuers.push(Arc::clone(issuer));
                 continue;
             }
             let name = Arc::clone(&spec.name);
-            match Issuer::start(spec, deps) {
+            let started = match running {
+                Some(running) => Issuer::start_instead_of(running, spec, deps),
+                None => Issuer::start(spec, deps),
+            };
+            match started {
                 Ok(issuer) => {
                     fresh.push(Arc::clone(&issuer));
                     issuers.push(issuer);
@@ -152,7 +151,8 @@ impl Loader {
             return Err(LoadError::Keys(errors));
         }
         let generation = previous.map_or(0, Snapshot::generation).saturating_add(1);
-        let snapshot = Snapshot::new(generation, deps.clock.now(), Files { sources, watched }, table, issuers);
+        let snapshot =
+            Snapshot::new(generation, deps.clock.now(), Files { sources, watched, document }, table, issuers);
         Ok(Built { snapshot, server, fresh })
     }
 }

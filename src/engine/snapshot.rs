@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::authn::{self, Issuer};
@@ -25,6 +26,7 @@ pub struct Snapshot {
     loaded_at: Timestamp,
     sources: Vec<Source>,
     watched: Vec<PathBuf>,
+    document: Value,
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
     /// The request headers that carry credentials of any issuer.
@@ -35,6 +37,7 @@ pub struct Snapshot {
 pub(super) struct Files {
     pub(super) sources: Vec<Source>,
     pub(super) watched: Vec<PathBuf>,
+    pub(super) document: Value,
 }
 
 impl Snapshot {
@@ -47,8 +50,8 @@ impl Snapshot {
         issuers: Vec<Arc<Issuer>>,
     ) -> Self {
         let credential_headers = authn::issuer::credential_headers(&issuers);
-        let Files { sources, watched } = files;
-        Self { generation, loaded_at, sources, watched, table, issuers, credential_headers }
+        let Files { sources, watched, document } = files;
+        Self { generation, loaded_at, sources, watched, document, table, issuers, credential_headers }
     }
 
     /// Counts configurations put into service, from one.
@@ -69,6 +72,11 @@ impl Snapshot {
     /// The files and directories whose changes may change it.
     pub(super) fn watched(&self) -> &[PathBuf] {
         &self.watched
+    }
+
+    /// The configuration as it was written, rule files included; it names secrets and holds none.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     /// The rules.

@@ -1,4 +1,4 @@
-//! Why a fetch failed. No message holds a credential, a URL or bytes of an answer.
+//! Why a fetch failed. No message holds a credential, a URL or bytes of an answer; a certificate's names it may hold.
 
 use std::error::Error;
 use std::io;
@@ -53,17 +53,16 @@ impl FetchError {
             if let Some(refused) = found.downcast_ref::<FetchError>() {
                 return refused.clone();
             }
-            if let Some(io) = found.downcast_ref::<io::Error>() {
-                // An I/O error's `source` passes over the error it wraps.
-                if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    return Self::Tls(tls.to_string());
-                }
-                kind = Some(io.kind());
-            }
             if let Some(tls) = found.downcast_ref::<rustls::Error>() {
                 return Self::Tls(tls.to_string());
             }
-            cause = found.source();
+            let io = found.downcast_ref::<io::Error>();
+            kind = io.map(io::Error::kind).or(kind);
+            // An I/O error's `source` passes over the error it wraps.
+            cause = match io.and_then(io::Error::get_ref) {
+                Some(wrapped) => Some(wrapped),
+                None => found.source(),
+            };
         }
         if error.is_dns() {
             Self::Dns

@@ -21,7 +21,14 @@ const MAX_CA_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Clients {
     resolver: VettingResolver,
-    cache: Mutex<HashMap<Trust, (Option<Vec<u8>>, Client)>>,
+    cache: Mutex<HashMap<Trust, Known>>,
+}
+
+/// A client, and the digest of the authorities it was made with.
+#[derive(Clone, Debug)]
+struct Known {
+    version: Option<Vec<u8>>,
+    client: Client,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,15 +56,15 @@ impl Clients {
         let version =
             authorities.as_ref().map(|pem| digest(&SHA256, pem)).as_ref().map(Digest::as_ref).map(<[u8]>::to_vec);
         let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&trust).cloned();
-        if let Some((_, client)) = known.filter(|(known, _)| *known == version) {
-            return Ok(client);
+        if let Some(known) = known.filter(|known| known.version == version) {
+            return Ok(known.client);
         }
         let client = self.build(&trust, authorities.as_deref())?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= MAX_CLIENTS {
             cache.clear();
         }
-        cache.insert(trust, (version, client.clone()));
+        cache.insert(trust, Known { version, client: client.clone() });
         Ok(client)
     }
 

@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::core::answer::DecisionId;
 use crate::core::decide::refuse;
+use crate::core::event::RefreshOutcome;
 use crate::core::reason::Reason;
 use crate::core::rule::{Action, DenialStyle, Injection, Rule};
 

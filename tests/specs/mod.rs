@@ -84,7 +84,8 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
 pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
     let table = PolicyTable::compile(rules, &[]).unwrap();
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
-    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new(), document: serde_json::Value::Null }
+    let document = serde_json::json!({ "made": "in place" });
+    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new(), document }
 }
 
 pub(crate) fn broken(message: &str) -> ConfigErrors {

@@ -79,9 +79,7 @@ impl Material {
             Self::Ed25519(x) => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(x)),
         };
         let mut fingerprint = [0; 32];
-        for (to, from) in fingerprint.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()) {
-            *to = *from;
-        }
+        fingerprint.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
         fingerprint
     }
 

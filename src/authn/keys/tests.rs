@@ -181,7 +181,7 @@ fn row_035_a_key_that_is_no_longer_listed_is_not_in_the_set() {
 #[test]
 fn row_044_ed25519_points_of_small_order_are_refused() {
     for point in vectors::small_order_points() {
-        let refused = vectors::refusal(serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(&point) }));
+        let refused = vectors::refusal(serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(point) }));
         assert_eq!(refused, "its Ed25519 point is of small order or not canonical", "{point:02x?}");
     }
 }
@@ -212,4 +212,26 @@ fn the_thumbprint_is_rfc_7638s() {
 fn keys_and_sets_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<KeySet>();
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_a_parser_panic(bytes: Vec<u8>, label in "[A-Z ]{0,20}|PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE") {
+        let _ = KeySet::from_jwks(&bytes);
+        let _ = KeySet::from_pem([(std::path::Path::new("x"), bytes.as_slice())]);
+        let _ = vectors::from_pem(&vectors::pem(&label, &bytes));
+        let _ = KeySet::from_jwks(&jwks(&[
+            serde_json::json!({ "kty": "RSA", "n": b64(&bytes), "e": b64(&bytes) }),
+            serde_json::json!({ "kty": "EC", "crv": "P-256", "x": b64(&bytes), "y": b64(&bytes) }),
+            serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": b64(&bytes) }),
+        ]));
+    }
+
+    #[test]
+    fn no_damaged_key_makes_the_parser_panic(position in 0usize..300, byte: u8) {
+        let mut spki = Ec::p384().spki();
+        let position = position % spki.len();
+        spki[position] = byte;
+        let _ = vectors::from_pem(&vectors::pem("PUBLIC KEY", &spki));
+    }
 }

@@ -15,7 +15,7 @@ use crate::watch::Watch;
 /// Largest key file.
 const MAX_BYTES: u64 = 4 << 20;
 /// A file that lists fewer keys than before may be half-written: it counts when it still does so after this time.
-const CONFIRM: Duration = Duration::from_millis(500);
+const CONFIRM: Duration = Duration::from_secs(1);
 /// Readings until a file that keeps changing is taken as it is.
 const CONFIRM_TRIES: usize = 10;
 
@@ -86,7 +86,7 @@ impl FileKeys {
         }
     }
 
-    fn paths(&self) -> &[PathBuf] {
+    pub(super) fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Pem(paths) => paths,
             Self::Jwks(path) => std::slice::from_ref(path),

@@ -31,6 +31,8 @@ struct State {
     pending: bool,
     /// Whether one is called for that has not taken off.
     called: bool,
+    /// Whether the last one brought no keys, so that the next is due soon anyhow.
+    failing: bool,
     /// When one was last called for because of an unknown id.
     last_call: Option<Instant>,
     /// Ids that somebody waited or waits for, oldest first.
@@ -63,7 +65,14 @@ impl Flight {
 
 impl Flights {
     pub(super) fn new(cooldown: Duration) -> Self {
-        let state = State { landed: 0, pending: true, called: false, last_call: None, remembered: VecDeque::new() };
+        let state = State {
+            landed: 0,
+            pending: true,
+            called: false,
+            failing: false,
+            last_call: None,
+            remembered: VecDeque::new(),
+        };
         Self {
             cooldown,
             state: Mutex::new(state),
@@ -101,11 +110,15 @@ impl Flights {
         Some(Flight { number: flight, landed: self.landed.subscribe() })
     }
 
-    /// Calls for a flight because keys have run out while nobody was looking, as rarely as for an unknown id.
+    /// Calls for a flight because keys have run out while nobody was looking, as rarely as for an unknown id. Where
+    /// flights fail, the pauses between them are kept.
     pub(super) fn nudge(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        if !state.pending && state.last_call.is_none_or(|last| now.duration_since(last) >= self.cooldown) {
+        if !state.pending
+            && !state.failing
+            && state.last_call.is_none_or(|last| now.duration_since(last) >= self.cooldown)
+        {
             self.call(&mut state, now);
         }
     }
@@ -125,11 +138,12 @@ impl Flights {
         state.called = false;
     }
 
-    /// Lands; everybody who waits goes on.
-    pub(super) fn land(&self) {
+    /// Lands, with keys or without; everybody who waits goes on.
+    pub(super) fn land(&self, with_keys: bool) {
         let now = Instant::now();
         let mut state = self.state();
         state.pending = false;
+        state.failing = !with_keys;
         state.landed += 1;
         let number = state.landed;
         for entry in &mut state.remembered {
@@ -150,5 +164,73 @@ impl Flights {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn what_is_remembered_is_bounded() {
+        let flights = Flights::new(HOUR);
+        // The first flight is in the air: everybody boards it.
+        for number in 0..10 * MAX_REMEMBERED {
+            assert!(flights.board(&number.to_string()).is_some());
+        }
+        assert_eq!(flights.state().remembered.len(), MAX_REMEMBERED);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_took_off_by_itself_uses_up_the_call() {
+        let flights = Flights::new(Duration::ZERO);
+        flights.land(true);
+        let flight = flights.board("kid").unwrap();
+        // The refresh timer is faster than the call.
+        flights.take_off();
+        flights.land(true);
+        assert!(flight.landed().now_or_never().is_some());
+        assert!(flights.called().now_or_never().is_none());
+        assert!(flights.board("kid").is_some());
+        assert!(flights.called().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_missed_kid_and_a_new_one_are_turned_away_during_the_cooldown() {
+        let flights = Flights::new(HOUR);
+        flights.land(true);
+        assert!(flights.board("one").is_some());
+        flights.take_off();
+        flights.land(true);
+        assert!(flights.board("one").is_none());
+        assert!(flights.board("two").is_none());
+        // A refresh is in the air: it may bring the second, and is known not to be awaited for the first.
+        flights.take_off();
+        assert!(flights.board("one").is_none());
+        assert!(flights.board("two").is_some());
+    }
+
+    #[tokio::test]
+    async fn keys_that_ran_out_call_once_in_a_cooldown() {
+        let flights = Flights::new(HOUR);
+        flights.land(true);
+        flights.nudge();
+        assert!(flights.called().now_or_never().is_some());
+        flights.take_off();
+        flights.land(true);
+        flights.nudge();
+        assert!(flights.called().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn requests_do_not_shorten_the_pauses_after_failures() {
+        let flights = Flights::new(Duration::ZERO);
+        flights.land(false);
+        flights.nudge();
+        assert!(flights.called().now_or_never().is_none());
     }
 }

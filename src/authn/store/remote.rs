@@ -44,7 +44,7 @@ pub(super) struct Remote {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum RefreshError {
+pub(super) enum RefreshError {
     #[error("`{host}`: {error}")]
     Fetch { host: String, error: FetchError },
     #[error("bearer token file `{0}`: {1}")]
@@ -103,7 +103,7 @@ impl Remote {
                     retry_in(failures)
                 }
             };
-            self.flights.land();
+            self.flights.land(failures == 0);
             tokio::select! {
                 () = tokio::time::sleep(pause) => place = None,
                 () = self.flights.called() => {}
@@ -116,30 +116,35 @@ impl Remote {
             (Source::Jwks(url), _) => url.clone(),
             (Source::Discovery { .. }, Some(known)) => known,
             (Source::Discovery { url, issuer, allowed_hosts }, None) => {
-                let (document, _) = self.get(url).await?;
+                let (document, _) = Self::get(url, &self.spec, &self.http).await?;
                 discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.allow_insecure_http)?
             }
         };
-        let (document, fresh_for) = self.get(&uri).await?;
+        let (document, fresh_for) = Self::get(&uri, &self.spec, &self.http).await?;
         let published = KeySet::from_jwks(&document)?;
         *place = Some(uri);
         Ok((published, fresh_for))
     }
 
-    async fn get(&self, url: &Url) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
-        let mut request = FetchRequest::json(url.clone(), self.spec.timeout, MAX_BYTES);
+    /// Fetches a document; with it, how long it is fresh.
+    pub(super) async fn get(
+        url: &Url,
+        spec: &FetchSpec,
+        http: &HttpClient,
+    ) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
+        let mut request = FetchRequest::json(url.clone(), spec.timeout, MAX_BYTES);
         request.accept = "application/json, application/jwk-set+json";
-        request.allow_insecure_http = self.spec.allow_insecure_http;
-        request.ca_file.clone_from(&self.spec.ca_file);
-        request.bearer = self.bearer().await?;
-        let answer = self.http.fetch(&request).await.and_then(crate::net::Fetched::ok);
+        request.allow_insecure_http = spec.allow_insecure_http;
+        request.ca_file.clone_from(&spec.ca_file);
+        request.bearer = Self::bearer(spec).await?;
+        let answer = http.fetch(&request).await.and_then(crate::net::Fetched::ok);
         let answer = answer
             .map_err(|error| RefreshError::Fetch { host: url.host_str().unwrap_or_default().to_owned(), error })?;
         Ok((answer.body, max_age(&answer.headers)))
     }
 
-    async fn bearer(&self) -> Result<Option<Secret>, RefreshError> {
-        let Some(file) = &self.spec.bearer_token_file else { return Ok(None) };
+    async fn bearer(spec: &FetchSpec) -> Result<Option<Secret>, RefreshError> {
+        let Some(file) = &spec.bearer_token_file else { return Ok(None) };
         let fail = |why| RefreshError::Token(file.display().to_string(), why);
         let text =
             tokio::fs::read_to_string(file).await.map_err(|_| fail("not readable; check path and permissions"))?;
@@ -164,4 +169,19 @@ impl Remote {
 fn retry_in(failures: u32) -> Duration {
     let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_back_off_to_a_minute_and_never_further() {
+        for (failures, most) in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (30, 60.0), (u32::MAX, 60.0)] {
+            for _ in 0..20 {
+                let pause = retry_in(failures).as_secs_f64();
+                assert!((most / 2.0..=most).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
 }

@@ -177,7 +177,9 @@ fn problem(url: &Url, insecure: bool) -> Option<String> {
         return Some(format!("`{}:` URLs are not fetched; write `https:`, or `jwks_file` for a file", url.scheme()));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Some("a URL holds no user name and password; secrets come from files, see `bearer_token_file`".to_owned());
+        return Some(
+            "a URL holds no user name and password; secrets come from files, see `bearer_token_file`".to_owned(),
+        );
     }
     if url.fragment().is_some() {
         return Some("a URL to fetch has no fragment (`#…`)".to_owned());
@@ -191,7 +193,9 @@ fn problem(url: &Url, insecure: bool) -> Option<String> {
     if let Some(address) = address
         && is_metadata(address)
     {
-        return Some(format!("`{address}` is link-local, a cloud's metadata service or no host's address; it is never fetched from"));
+        return Some(format!(
+            "`{address}` is link-local, a cloud's metadata service or no host's address; it is never fetched from"
+        ));
     }
     let loopback = address.is_some_and(|address| address.is_loopback())
         || matches!(url.host(), Some(Host::Domain(name)) if is_localhost(name));
@@ -213,8 +217,6 @@ fn is_metadata(address: IpAddr) -> bool {
         IpAddr::V4(v4) => {
             v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.is_unspecified() || v4.is_multicast()
         }
-        IpAddr::V6(v6) => {
-            v6.is_unicast_link_local() || v6 == METADATA || v6.is_unspecified() || v6.is_multicast()
-        }
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA || v6.is_unspecified() || v6.is_multicast(),
     }
 }

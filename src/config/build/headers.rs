@@ -40,7 +40,8 @@ fn name(at: &At<'_>, text: &str) -> Option<String> {
 pub(in crate::config) fn identity(at: &At<'_>, text: &str, credentials: &[String]) -> Option<String> {
     let name = name(at, text)?;
     let folded = crate::core::table::fold(&name);
-    if folded == "authorization" || folded == "proxy-authorization" || credentials.iter().any(|known| *known == folded) {
+    if folded == "authorization" || folded == "proxy-authorization" || credentials.iter().any(|known| *known == folded)
+    {
         at.error(format!("`{name}` carries the credential; to keep it from the upstream write `remove_token: true`"));
         return None;
     }

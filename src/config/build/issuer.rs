@@ -29,10 +29,9 @@ pub(in crate::config) fn build(
         Some(IssuerClaim::Exact(text)) => Some(&**text),
         Some(IssuerClaim::Absent) | None => None,
     };
-    let keys = match at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`") {
-        Some(keys) if issuer.is_some() => {
-            fetch::keys(&at.key("keys"), keys, exact, (at, file.outage.as_ref()), around)
-        }
+    let keys = match at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`")
+    {
+        Some(keys) if issuer.is_some() => fetch::keys(&at.key("keys"), keys, exact, (at, file.outage.as_ref()), around),
         _ => None,
     };
     let algorithms = algorithms(&at.key("algorithms"), file.algorithms.as_deref());
@@ -213,11 +212,8 @@ fn claim_paths(at: &At<'_>, file: &ClaimPathsFile, joined: bool) -> Option<Vec<C
         ByShape::Map(combined) => combined,
     };
     let (key, other) = if joined { ("all_of", "first_of") } else { ("first_of", "all_of") };
-    let (wanted, unwanted) = if joined {
-        (&combined.all_of, &combined.first_of)
-    } else {
-        (&combined.first_of, &combined.all_of)
-    };
+    let (wanted, unwanted) =
+        if joined { (&combined.all_of, &combined.first_of) } else { (&combined.first_of, &combined.all_of) };
     if unwanted.is_some() {
         at.key(other).error(if joined {
             "roles from several claims are joined: write `all_of`"

@@ -16,7 +16,8 @@ pub(in crate::config) fn build(at: &At<'_>, file: &MatchFile) -> Matcher {
     matcher.methods = methods(&at.key("methods"), file.methods.as_deref());
     if let Some(grpc) = &file.grpc {
         if file.paths.is_some() || file.methods.is_some() {
-            at.key("grpc").error("stands instead of `paths` and `methods`: a gRPC method is the path `/service/method`");
+            at.key("grpc")
+                .error("stands instead of `paths` and `methods`: a gRPC method is the path `/service/method`");
         }
         matcher.paths = grpc_paths(&at.key("grpc"), grpc);
     }

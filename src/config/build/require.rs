@@ -190,7 +190,10 @@ impl<'a> Reader<'a> {
                 if list.is_empty() {
                     at.key(key).missing("the list is empty");
                 }
-                tests.push((key, make(list.iter().map(|scalar: &crate::config::value::Scalar| scalar.0.clone()).collect())));
+                tests.push((
+                    key,
+                    make(list.iter().map(|scalar: &crate::config::value::Scalar| scalar.0.clone()).collect()),
+                ));
             }
         };
         list("in", &file.one_of, ClaimTest::In);

@@ -75,7 +75,8 @@ impl<'a> Rules<'a> {
             extra: extra(issuers, &said),
             parameters: parameters.as_deref(),
         };
-        let headers = inject::build(&at.key("inject"), &file.inject.0, &sources, &self.credentials, &mut self.spellings);
+        let headers =
+            inject::build(&at.key("inject"), &file.inject.0, &sources, &self.credentials, &mut self.spellings);
         let caller = |header: &&InjectedHeader| header.template.placeholders().any(|p| *p == Placeholder::Caller);
         if let Some(header) = headers.iter().find(caller) {
             let at = at.key("inject");
@@ -137,14 +138,18 @@ fn kind(at: &At<'_>, file: &RuleFile) -> Option<Kind> {
             ("cors_preflight", file.cors_preflight.is_some()),
         ];
         for (key, _) in others.iter().filter(|(_, there)| *there) {
-            at.key(key).error(format!("`{key}` has no meaning beside `deny: true`: the request goes nowhere; leave one of the two out"));
+            at.key(key).error(format!(
+                "`{key}` has no meaning beside `deny: true`: the request goes nowhere; leave one of the two out"
+            ));
         }
         return Some(Kind::Deny);
     }
     match (file.allow, &file.require) {
         (Some(AllowFile::Anonymous), _) => {
             if file.remove_token.is_some() {
-                at.key("remove_token").error("credentials that were not verified are always removed from anonymous requests; leave it out");
+                at.key("remove_token").error(
+                    "credentials that were not verified are always removed from anonymous requests; leave it out",
+                );
             }
             Some(Kind::Anonymous)
         }

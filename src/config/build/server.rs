@@ -28,12 +28,19 @@ pub(in crate::config) fn build(at: &At<'_>, file: &ServerFile, around: Surroundi
         let file = file.limits.as_ref().unwrap_or(&none);
         let count = |key, value: Option<u32>, default, most| number(&at, key, value.map(u64::from), default, (1, most));
         let most = u64::from(u32::MAX);
-        let message = number(&at, "max_message_bytes", file.max_message_bytes.map(|size| size.0), 1 << 20, (4 << 10, 64 << 20));
+        let message =
+            number(&at, "max_message_bytes", file.max_message_bytes.map(|size| size.0), 1 << 20, (4 << 10, 64 << 20));
         Limits {
             max_message_bytes: usize::try_from(message).unwrap_or(1 << 20),
-            max_concurrent_streams: u32::try_from(count("max_concurrent_streams", file.max_concurrent_streams, 1024, most))
+            max_concurrent_streams: u32::try_from(count(
+                "max_concurrent_streams",
+                file.max_concurrent_streams,
+                1024,
+                most,
+            ))
+            .unwrap_or(1024),
+            max_connections: usize::try_from(count("max_connections", file.max_connections, 1024, 1 << 20))
                 .unwrap_or(1024),
-            max_connections: usize::try_from(count("max_connections", file.max_connections, 1024, 1 << 20)).unwrap_or(1024),
             tls_handshake: time(&at, "tls_handshake", file.tls_handshake, secs(5), (ms(100), secs(60))),
             max_in_flight: usize::try_from(count("max_in_flight", file.max_in_flight, 4096, 1 << 20)).unwrap_or(4096),
         }
@@ -73,7 +80,8 @@ fn check_listeners(at: &At<'_>, files: &[CheckFile], around: Surroundings<'_>) -
         let address = listen.and_then(|listen| address(&at, listen, file.mode.as_deref(), around));
         let tls = file.tls.as_ref().map(|tls| tls_files(&at.key("tls"), tls, around));
         if tls.is_some() && matches!(address, Some(Address::Unix { .. })) {
-            at.key("tls").error("TLS is for `address:port`; on a unix socket the file's permissions decide who may ask");
+            at.key("tls")
+                .error("TLS is for `address:port`; on a unix socket the file's permissions decide who may ask");
         }
         if let (Some(address), Some(direction)) = (address, direction) {
             // A section with errors does not come into service; trust is judged as if TLS were as written.
@@ -85,7 +93,8 @@ fn check_listeners(at: &At<'_>, files: &[CheckFile], around: Surroundings<'_>) -
 
 fn tls_files(at: &At<'_>, file: &TlsFile, around: Surroundings<'_>) -> Option<TlsSpec> {
     let read = |key: &str, value: Option<&String>| around.file(&at.key(key), value?);
-    let certificate = at.required("certificate", file.certificate.as_ref(), "name the PEM file of the certificate chain");
+    let certificate =
+        at.required("certificate", file.certificate.as_ref(), "name the PEM file of the certificate chain");
     let key = at.required("key", file.key.as_ref(), "name the PEM file of the private key");
     let (certificate, key) = (read("certificate", certificate), read("key", key));
     let client_ca = read("client_ca", file.client_ca.as_ref());

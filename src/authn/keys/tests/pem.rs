@@ -120,6 +120,22 @@ fn row_077_dsa_p521_and_other_key_types_are_an_error() {
 }
 
 #[test]
+fn a_key_for_pss_verifies_pss_only() {
+    let rsa = Rsa::generate();
+    let spki = |parameters: &[u8]| {
+        let algorithm = [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], parameters].concat();
+        let bits = [&[0], rsa.pkcs1().as_slice()].concat();
+        pem("PUBLIC KEY", &sequence(&[sequence(&[algorithm]), tagged(3, &bits)]))
+    };
+    let set = from_pem(&spki(&[])).unwrap();
+    assert!(set.keys[0].verify(Algorithm::PS256, MESSAGE, &rsa.sign(Algorithm::PS256, MESSAGE)));
+    assert!(!set.keys[0].verify(Algorithm::RS256, MESSAGE, &rsa.sign(Algorithm::RS256, MESSAGE)));
+    assert_eq!(set.candidates(None, Algorithm::RS256).count(), 0);
+    // Parameters narrow it down further than is supported.
+    assert!(error(&spki(&[0x30, 0])).1.contains("bound to parameters"));
+}
+
+#[test]
 fn row_077_rsa_keys_in_pem_are_checked_as_those_in_jwks() {
     let rsa = |n: &[u8], e: &[u8]| sequence(&[tagged(2, n), tagged(2, e)]);
     let mut n = vec![0; 257];

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::server::Address;
@@ -32,6 +33,10 @@ pub enum BindError {
     NoToken,
 }
 
+/// A connection of either kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// An open listener.
 #[derive(Debug)]
 pub enum Bound {
@@ -42,7 +47,11 @@ pub enum Bound {
 }
 
 impl Bound {
-    pub(super) async fn open(address: &Address) -> Result<Self, BindError> {
+    /// Opens a listener. A socket file that is left over is replaced.
+    ///
+    /// # Errors
+    /// What the operating system says, or a file that is no socket where the socket should be.
+    pub async fn open(address: &Address) -> Result<Self, BindError> {
         match address {
             Address::Tcp(address) => TcpListener::bind(address)
                 .await
@@ -50,6 +59,21 @@ impl Bound {
                 .map_err(|error| BindError::Refused { address: address.to_string(), error }),
             Address::Unix { path, mode } => open_unix(path, *mode).map(Self::Unix),
         }
+    }
+
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// What the operating system says; the listener remains usable.
+    pub async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+        })
     }
 
     /// The address with the port that was taken; `None` for a unix socket.

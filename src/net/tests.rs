@@ -1,1 +1,0 @@
-//! Fetches from a loopback server.
