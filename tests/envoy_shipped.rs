@@ -50,7 +50,7 @@ async fn every_value_that_is_documented_as_replaceable_is_there_once_and_nothing
             Shipped::outbound().towards(service, gate).unwrap(),
         ];
         for config in configs {
-            for shipped in ["port_value: 80", "port_value: 99", "/run/tollgate", "0.0.0.0", "payments.internal, "] {
+            for shipped in ["port_value: 80", "port_value: 99", "path: /run/", "0.0.0.0", "address: payments"] {
                 assert!(!config.text().contains(shipped), "{shipped}\n{}", config.text());
             }
             Envoy::validate(&binary(), config.text()).await.unwrap();

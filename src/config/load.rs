@@ -42,11 +42,9 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
     let errors = sink.into_errors();
     match (parts, main) {
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
-            watched: watched(&sources, &main, base_dir),
             server: parts.server,
             issuers: parts.issuers,
             table: parts.table,
-            watched: sources.iter().map(|source| source.path.clone()).collect(),
             sources,
             watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
             document: effective(&main, &further),
@@ -54,15 +52,6 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
         _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
         _ => Err(ConfigErrors(errors)),
     }
-}
-
-/// The files that were read, and the directory in which another may appear.
-fn watched(sources: &[Source], main: &Document, base_dir: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
-    let sink = Sink::default();
-    let at = At::root(&main.file, &sink, &main.root);
-    paths.extend(decode::<String>(&at.key("rules_dir")).map(|name| base_dir.join(name)));
-    paths
 }
 
 /// Reads at most the largest size that is accepted, and a byte to tell that it is larger.

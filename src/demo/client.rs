@@ -145,7 +145,10 @@ impl Call {
     ///
     /// # Errors
     /// Where there is no answer.
-    pub async fn send_over(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Reply, CallError> {
+    pub async fn send_over(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Reply, CallError> {
         timeout(PATIENCE, self.exchange(stream)).await.map_err(|_| CallError::Late)?
     }
 

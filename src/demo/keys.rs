@@ -6,9 +6,7 @@ use std::fmt;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
-};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -72,9 +70,7 @@ impl SigningKey {
                     .map_err(|_| DemoError::Keys)?;
                 signature
             }
-            Pair::Es256(pair) => {
-                pair.sign(&random, message.as_bytes()).map_err(|_| DemoError::Keys)?.as_ref().to_vec()
-            }
+            Pair::Es256(pair) => pair.sign(&random, message.as_bytes()).map_err(|_| DemoError::Keys)?.as_ref().to_vec(),
         };
         Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }

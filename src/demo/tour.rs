@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use super::paint::Paint;
 pub(super) use ask::Way;
-use stops::{Expected, Stop};
 pub(super) use stops::Tokens;
+use stops::{Expected, Stop};
 
 /// The headers that tell the service who is asking.
 const IDENTITY: [&str; 4] = ["x-service-name", "x-service-scopes", "x-tenant", "x-user-id"];
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn the_verdict_can_be_no() {
-        let expected = Expected { status: 200, reason: "allowed", grpc_status: None, saw: Some(vec![("x-tenant", "a")]) };
+        let expected =
+            Expected { status: 200, reason: "allowed", grpc_status: None, saw: Some(vec![("x-tenant", "a")]) };
         let tenant = |value: &str| Some(vec![("x-tenant".to_owned(), value.to_owned())]);
-        let good =
-            Outcome { status: 200, grpc_status: None, reason: "allowed".to_owned(), saw: tenant("a") };
+        let good = Outcome { status: 200, grpc_status: None, reason: "allowed".to_owned(), saw: tenant("a") };
         assert_eq!(expected.faults(&good), Vec::<String>::new());
         let forged = Some(vec![("x-tenant".to_owned(), "a".to_owned()), ("x-user-id".to_owned(), "root".to_owned())]);
         for bad in [

@@ -141,7 +141,8 @@ async fn answer(mut request: Request<Incoming>, seen: &Seen) -> Response<Reply> 
             Reply::empty(),
         );
     }
-    let is_grpc = request.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc =
+        request.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let Ok(body) = Limited::new(request.into_body(), MAX_BODY_BYTES).collect().await else {
         return response(StatusCode::PAYLOAD_TOO_LARGE, [], Reply::empty());
     };
