@@ -25,8 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .output_type("crate::grpc::wire::CheckResponse")
         .codec_path("tonic_prost::ProstCodec")
         .build();
-    let authorization =
-        Service::builder().name("Authorization").package("envoy.service.auth.v3").method(check).build();
+    let authorization = Service::builder().name("Authorization").package("envoy.service.auth.v3").method(check).build();
     Builder::new().build_client(true).build_server(true).compile(&[authorization]);
     Ok(())
 }

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::server::{Address, ControlListener};
 use crate::engine::Engine;
+use crate::listen::{BindError, Bound};
 use crate::secret::Secret;
 use crate::telemetry::Recorder;
-use crate::listen::{BindError, Bound};
 
 /// The listener for `/healthz`, `/readyz` and `/metrics`, open.
 #[derive(Debug)]

@@ -36,21 +36,24 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 A first quarter of an hour:
-  tollgate demo                          see it at work behind a real Envoy, with an issuer of its own
-  tollgate check --config policy.yaml    is the file right? every error at once
-  tollgate token --config policy.yaml    why is this token refused? (paste it; it is never an argument)
-  tollgate doctor --config policy.yaml   are the issuers, key files and listeners as the file says?
-  tollgate serve --config policy.yaml    put it into service
+  tollgate demo                         see it at work behind a real Envoy, with its own issuer
+  tollgate check --config policy.yaml   is the file right? every error at once
+  tollgate token --config policy.yaml   why is this token refused? (paste it)
+  tollgate doctor --config policy.yaml  are issuers, key files and listeners as the file says?
+  tollgate serve --config policy.yaml   put it into service
 
 Exit codes:
   0  it ran, and the answer is yes
-  1  it ran, and the answer is no: errors in the configuration, a token refused, a fault found, not serving
+  1  it ran, and the answer is no: errors in the configuration, a token refused, a fault
+     found, a gate that does not serve
   2  the command line is wrong
   3  it could not run: an address that cannot be bound, a file that cannot be read
 
 Environment:
-  TOLLGATE_CONFIG  the configuration, where --config is not given; /etc/tollgate/policy.yaml if neither is
-  TOLLGATE_LOG     levels of log lines on standard error, such as `debug` or `info,tollgate::authn=debug`";
+  TOLLGATE_CONFIG  the configuration where --config is not given;
+                   /etc/tollgate/policy.yaml where neither is
+  TOLLGATE_LOG     which log lines go to standard error: `debug`, or
+                   `info,tollgate::authn=debug`";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -15,7 +15,7 @@ pub use service::{CheckService, Decide};
 pub use tls::TlsError;
 
 /// The generated half of the service: Envoy's name, our types.
-#[allow(missing_docs, unreachable_pub, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
 }

@@ -15,11 +15,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tollgate::admin::{BindError, Control, Probes};
+use tollgate::admin::{Control, Probes};
 use tollgate::config::Source;
 use tollgate::config::server::{Address, ControlListener};
 use tollgate::core::event::Events;
 use tollgate::engine::Engine;
+use tollgate::listen::BindError;
 use tollgate::secret::Secret;
 use tollgate::telemetry::Recorder;
 

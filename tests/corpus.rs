@@ -2,9 +2,14 @@
 //! so with each other. `tests/envoy_corpus.rs` runs the cases marked `envoy: true` through a real Envoy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
+#[path = "support/corpus.rs"]
+mod corpus;
+#[path = "support/gate.rs"]
+mod gate;
+#[path = "support/mint.rs"]
+mod mint;
 
-use support::corpus::{Corpus, Decided};
+use corpus::{Corpus, Decided};
 
 #[test]
 fn the_pure_core_decides_the_corpus() {

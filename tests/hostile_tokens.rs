@@ -18,6 +18,10 @@ mod form;
 mod header;
 #[path = "hostile_tokens/json.rs"]
 mod json;
+#[path = "hostile_tokens/random.rs"]
+mod random;
+#[path = "hostile_tokens/shapes.rs"]
+mod shapes;
 #[path = "hostile_tokens/signatures.rs"]
 mod signatures;
 mod support;

@@ -177,3 +177,49 @@ fn every_reason_is_documented_as_it_is() {
         assert!(row.len() == 5 && row.iter().all(|cell| !cell.is_empty()), "{row:?} has an empty cell");
     }
 }
+
+#[test]
+fn the_policy_of_the_readme_loads_and_has_ten_lines() {
+    let readme = read("README.md");
+    let policy = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let config = tollgate::config::load_from(policy, root(), Path::new("README.md")).unwrap();
+    assert_eq!(config.table.rules().len(), 2);
+    assert_eq!(policy.lines().count(), 10);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    for (path, text) in texts() {
+        if path.extension().is_none_or(|ext| ext != "md") {
+            continue;
+        }
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap();
+            if !file.is_empty() && !file.contains("://") {
+                let folder = path.parent().unwrap();
+                assert!(root().join(folder).join(file).exists(), "{}: `{target}` leads nowhere", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn exit_codes_are_documented_as_the_program_has_them() {
+    let readme = read("README.md");
+    let help = tollgate::cli::command().render_long_help().to_string();
+    for code in
+        [tollgate::cli::Exit::Yes, tollgate::cli::Exit::No, tollgate::cli::Exit::Usage, tollgate::cli::Exit::NotRun]
+    {
+        let code = code as u8;
+        assert!(readme.contains(&format!("\n| {code} | ")), "README: {code}");
+        assert!(help.contains(&format!("\n  {code}  ")), "help: {code}");
+    }
+}
+
+#[test]
+fn commands_are_listed_in_the_readme() {
+    let readme = read("README.md");
+    for command in tollgate::cli::command().get_subcommands() {
+        assert!(readme.contains(&format!("\n| `tollgate {}` | ", command.get_name())), "{}", command.get_name());
+    }
+}

@@ -170,3 +170,161 @@ fn finish(context: Context) -> [u8; 32] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::authn::jwt;
+    use crate::authn::spec::{Algorithm, ClaimMapping, CredentialSource, IssuerClaim, KeySource, TokenCacheSpec};
+    use crate::core::principal::ClaimPath;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(NOW + seconds)
+    }
+
+    fn spec(max_bytes: u64) -> IssuerSpec {
+        let path = |text: &str| ClaimPath::dotted(text).unwrap();
+        IssuerSpec {
+            name: "shop".into(),
+            issuer: IssuerClaim::Absent,
+            keys: KeySource::JwksFile("jwks.json".into()),
+            algorithms: vec![Algorithm::EdDSA],
+            kid_optional: true,
+            times_in_strings: false,
+            leeway: Duration::from_secs(30),
+            max_lifetime: None,
+            rfc9068: false,
+            claims: ClaimMapping {
+                subject: path("sub"),
+                client: vec![path("azp")],
+                scopes: vec![path("scope")],
+                roles: vec![],
+                service: None,
+                tenant: Some(path("a.b")),
+                extra: vec![],
+                audience: path("aud"),
+            },
+            wildcard_scope: None,
+            credential: CredentialSource::Authorization,
+            max_token_bytes: 64 << 10,
+            cache: TokenCacheSpec { max_age: Duration::from_secs(300), max_bytes },
+        }
+    }
+
+    struct Mint(Ed25519KeyPair);
+
+    impl Mint {
+        fn new() -> Self {
+            Self(Ed25519KeyPair::generate().unwrap())
+        }
+
+        fn keys(&self, kid: &str) -> KeySet {
+            let x = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
+            let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": x }] });
+            KeySet::from_jwks(jwks.to_string().as_bytes()).unwrap().set
+        }
+
+        fn token(&self, claims: &Value) -> String {
+            let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let signed = format!("{}.{}", part(&json!({ "alg": "EdDSA", "kid": "k" })), part(claims));
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes())))
+        }
+    }
+
+    /// A cache that holds one token of these claims, since [`NOW`].
+    fn holding(claims: &Value) -> (TokenCache, Key, KeySet, Mint) {
+        let (spec, mint) = (spec(1 << 20), Mint::new());
+        let (token, keys) = (mint.token(claims), mint.keys("k"));
+        let cache = TokenCache::of(&spec).unwrap();
+        let key = cache.key(&TokenDigest::of(&token));
+        cache.keep(key, &jwt::validate(&spec, &keys, &token, at(0)).unwrap(), at(0));
+        (cache, key, keys, mint)
+    }
+
+    #[test]
+    fn an_entry_serves_between_its_start_and_the_first_of_its_ends() {
+        for (claims, last) in [
+            (json!({ "exp": NOW + 60 }), 59),
+            (json!({ "exp": NOW + 3600 }), 299),
+            (json!({ "exp": NOW + 3600, "nbf": NOW + 20 }), 299),
+        ] {
+            for (seconds, hit) in [(0, true), (last, true), (last + 1, false), (-1, false), (-3600, false)] {
+                let (cache, key, keys, _) = holding(&claims);
+                assert_eq!(cache.find(&key, &keys, at(seconds)).is_some(), hit, "{claims} at {seconds}");
+                // What was once found dead stays so.
+                assert_eq!(cache.find(&key, &keys, at(0)).is_some(), hit, "{claims} after {seconds}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_within_its_leeway_is_not_kept() {
+        let (cache, key, keys, _) = holding(&json!({ "exp": NOW - 10 }));
+        assert!(cache.find(&key, &keys, at(0)).is_none());
+        assert_eq!(cache.settle().0, 0);
+    }
+
+    #[test]
+    fn an_entry_dies_with_its_key() {
+        let claims = json!({ "exp": NOW + 3600 });
+        for (other_key, kid, hit) in [(false, "k", true), (false, "renamed", false), (true, "k", false)] {
+            let (cache, key, _, mint) = holding(&claims);
+            let keys = if other_key { Mint::new().keys(kid) } else { mint.keys(kid) };
+            assert_eq!(cache.find(&key, &keys, at(1)).is_some(), hit, "{other_key} {kid}");
+        }
+        let (cache, key, ..) = holding(&claims);
+        assert!(cache.find(&key, &KeySet::default(), at(1)).is_none());
+    }
+
+    #[test]
+    fn row_218_the_bound_holds_in_bytes() {
+        let (spec, mint) = (spec(256 << 10), Mint::new());
+        let (cache, keys) = (TokenCache::of(&spec).unwrap(), mint.keys("k"));
+        let mut bytes_sent = 0;
+        for index in 0..2_000 {
+            let token = mint.token(&json!({ "exp": NOW + 3600, "jti": index, "pad": "x".repeat(index % 4000) }));
+            let verified = jwt::validate(&spec, &keys, &token, at(0)).unwrap();
+            cache.keep(cache.key(&TokenDigest::of(&token)), &verified, at(0));
+            bytes_sent += token.len();
+        }
+        let (entries, weight) = cache.settle();
+        assert!(bytes_sent > 2 << 20, "the flood must be larger than the room");
+        assert!(weight <= 256 << 10, "{weight}");
+        assert!((1..=256).contains(&entries), "{entries}");
+    }
+
+    #[test]
+    fn keys_differ_by_token_and_by_configuration() {
+        let base = spec(1);
+        let mut longer = base.clone();
+        longer.leeway += Duration::from_millis(1);
+        let mut whole = base.clone();
+        // Prints like the nested path that it replaces.
+        whole.claims.tenant = ClaimPath::new(["a.b"]);
+        let mut keys = Vec::new();
+        for spec in [&base, &longer, &whole] {
+            let cache = TokenCache::of(spec).unwrap();
+            keys.extend(["a.b.c", "a.b.cc", "a.b.C"].map(|token| cache.key(&TokenDigest::of(token)).0));
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 9);
+        let twin = TokenCache::of(&base.clone()).unwrap();
+        assert!(keys.contains(&twin.key(&TokenDigest::of("a.b.c")).0));
+    }
+
+    #[test]
+    fn no_room_is_no_cache() {
+        assert!(TokenCache::of(&spec(0)).is_none());
+        let mut ageless = spec(1);
+        ageless.cache.max_age = Duration::ZERO;
+        assert!(TokenCache::of(&ageless).is_none());
+    }
+}

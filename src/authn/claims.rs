@@ -127,7 +127,7 @@ fn text_date(text: &str) -> Option<i64> {
     }
     let seconds: i64 = whole.parse().ok()?;
     let thousandths = format!("{:0<3.3}", fraction.unwrap_or_default()).parse::<i64>().ok()?;
-    (seconds <= MAX_SECONDS).then_some(seconds * 1000 + thousandths)
+    (seconds <= MAX_SECONDS).then(|| seconds * 1000 + thousandths)
 }
 
 /// Payload `typ` of tokens that are not access tokens, lower case (Keycloak).

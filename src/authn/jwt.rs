@@ -147,7 +147,7 @@ impl<'s, 't> Checked<'s, 't> {
     /// # Errors
     /// No key fits, or none that does made the signature.
     pub fn verify(self, keys: &KeySet, trace: &mut dyn Trace) -> Result<Verified, Failure> {
-        let kid = self.lookup_id().map(Box::from);
+        let kid: Option<Arc<str>> = self.lookup_id().map(Arc::from);
         let (mut tried, mut made_by) = (0_usize, None);
         for key in keys.candidates(kid.as_deref(), self.algorithm) {
             tried += 1;
@@ -183,7 +183,7 @@ impl<'s, 't> Checked<'s, 't> {
                 Check::Key.fails(Reason::TokenAlgorithm, detail)
             }
             Some(kid) => {
-                let detail = format!("none of the {} keys has the id {}", keys.len(), shown(kid));
+                let detail = format!("no key has the id {} (keys: {})", shown(kid), keys.len());
                 Check::Key.fails(Reason::UnknownKey, detail)
             }
             None => {
@@ -224,7 +224,7 @@ pub(super) fn unclaimed<'c>(wanted: impl Iterator<Item = &'c IssuerClaim>, iss: 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedKey {
     fingerprint: Fingerprint,
-    kid: Option<Box<str>>,
+    kid: Option<Arc<str>>,
     algorithm: Algorithm,
 }
 

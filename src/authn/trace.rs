@@ -128,14 +128,13 @@ impl Trace for Recorder {
 impl Recorder {
     /// Every check with its outcome, in the order in which they run.
     pub(crate) fn steps(mut self, failure: Option<&Failure>) -> Vec<(Check, Outcome)> {
-        let outcome = |check: Check| match failure {
+        let mut outcome = |check: Check| match failure {
             Some(failure) if failure.check == check => Outcome::Failed(failure.error.clone()),
             _ => match self.0.iter_mut().find(|(passed, _)| *passed == check) {
                 Some((_, detail)) => Outcome::Passed(std::mem::take(detail)),
                 None => Outcome::NotReached,
             },
         };
-        let mut outcome = outcome;
         Check::ALL.iter().map(|check| (*check, outcome(*check))).collect()
     }
 }

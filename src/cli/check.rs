@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
-use super::printable::Printable;
+use super::printable::{Printable, plural};
 use crate::config::server::{Address, CheckListener, ServerSpec};
 use crate::config::{self, Config, ConfigError, ConfigErrors};
 use crate::core::request::Direction;
@@ -121,8 +121,7 @@ pub(super) fn shown(address: &Address) -> String {
 }
 
 fn describe(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
-    let rules = config.table.rules().len();
-    writeln!(out, "ok: {rules} {}", if rules == 1 { "rule" } else { "rules" })?;
+    writeln!(out, "ok: {}", plural(config.table.rules().len(), "rule"))?;
     for source in &config.sources {
         writeln!(out, "  file      {}", Printable::line(&source.path.display().to_string()))?;
     }

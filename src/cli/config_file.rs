@@ -10,7 +10,7 @@ const DEFAULT: &str = "/etc/tollgate/policy.yaml";
 /// Which configuration file to read.
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
-    /// The configuration; TOLLGATE_CONFIG, or else /etc/tollgate/policy.yaml, where it is not given
+    /// The configuration [env: TOLLGATE_CONFIG] [default: /etc/tollgate/policy.yaml]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
 }

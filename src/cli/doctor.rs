@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
-use super::printable::Printable;
+use super::printable::{Printable, plural};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
 use crate::net::HttpClient;
@@ -54,12 +54,13 @@ pub(super) fn run(arguments: &DoctorArgs, out: &mut impl Write) -> Result<Exit, 
     if arguments.json {
         writeln!(out, "{}", Printable::lines(&format!("{:#}", as_json(&subjects))))?;
     } else {
-        let rules = config.table.rules().len();
-        writeln!(out, "{}", Printable::line(&format!("{}: {rules} rules", path.display())))?;
+        let rules = plural(config.table.rules().len(), "rule");
+        writeln!(out, "{}", Printable::line(&format!("{}: {rules}", path.display())))?;
         for subject in &subjects {
             subject.show(out)?;
         }
-        writeln!(out, "\n{} faults, {} warnings", count(&subjects, Mark::Fault), count(&subjects, Mark::Warning))?;
+        let (faults, warnings) = (count(&subjects, Mark::Fault), count(&subjects, Mark::Warning));
+        writeln!(out, "\n{}, {}", plural(faults, "fault"), plural(warnings, "warning"))?;
     }
     Ok(if count(&subjects, Mark::Fault) == 0 { Exit::Yes } else { Exit::No })
 }

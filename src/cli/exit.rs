@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::printable::Printable;
+use super::printable::{Printable, plural};
 use crate::config::ConfigErrors;
 use crate::engine::LoadError;
 
@@ -61,8 +61,7 @@ impl fmt::Display for Failure {
                 for message in &messages {
                     writeln!(f, "{}", Printable::line(message))?;
                 }
-                let errors =
-                    if messages.len() == 1 { "1 error".to_owned() } else { format!("{} errors", messages.len()) };
+                let errors = plural(messages.len(), "error");
                 writeln!(f, "error: the configuration cannot be put into service: {errors}")
             }
             Self::OutputClosed => Ok(()),

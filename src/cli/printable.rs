@@ -27,9 +27,8 @@ impl<'a> Printable<'a> {
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.text.chars() {
-            if c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric() || matches!(c, '§' | '…' | '–') {
-                f.write_char(c)?;
-            } else if c == '\n' && self.keep_line_breaks {
+            let plain = c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric() || matches!(c, '§' | '…' | '–');
+            if plain || (c == '\n' && self.keep_line_breaks) {
                 f.write_char(c)?;
             } else {
                 for unit in c.encode_utf16(&mut [0; 2]) {
@@ -39,6 +38,11 @@ impl fmt::Display for Printable<'_> {
         }
         Ok(())
     }
+}
+
+/// `1 rule`, `2 rules`.
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 #[cfg(test)]

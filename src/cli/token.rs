@@ -38,8 +38,8 @@ Examples:
   xclip -o | tollgate token --config policy.yaml --issuer keycloak
   tollgate token --file token.txt --at 2026-05-01T12:00:00Z --json | jq .reason
 
-Why not as an argument: the token would land in the shell's history and in the process list, where every user of the
-machine can read it. A token is a password.
+Why not as an argument: the token would land in the shell's history and in the process list,
+where every user of the machine can read it. A token is a password.
 
 Exit codes:
   0  an issuer of the configuration accepts the token
@@ -76,9 +76,9 @@ pub(super) struct TokenArgs {
 }
 
 const MISPLACED: &str = "\
-a token is never an argument: it would land in the shell's history and in the process list, where every user of this
-machine can read it. Pipe it in (`tollgate token < token.txt`) or name a file (`--file token.txt`). If the one you just
-gave is valid, treat it as leaked.";
+a token is never an argument: it would land in the shell's history and in the process list, where
+every user of this machine can read it. Pipe it in (`tollgate token < token.txt`) or name a file
+(`--file token.txt`). If the one you just gave is valid, treat it as leaked";
 
 pub(super) fn run(arguments: &TokenArgs, out: &mut impl Write) -> Result<Exit, Failure> {
     if !arguments.misplaced.is_empty() || arguments.misplaced_option.is_some() {

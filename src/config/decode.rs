@@ -72,11 +72,8 @@ pub(super) fn report_duplicates(at: &At<'_>) {
 pub(super) fn report_unknown(at: &At<'_>, entry: &Entry, known: &[&'static str]) {
     if entry.key != "<<" {
         let hint = did_you_mean(&entry.key, known.iter().copied());
-        let message = format!(
-            "unknown key `{}`{hint} known here: {}",
-            shown(&entry.key),
-            listed(known.iter().copied())
-        );
+        let message =
+            format!("unknown key `{}`{hint} known here: {}", shown(&entry.key), listed(known.iter().copied()));
         at.entry_key(entry).error(message);
     }
     at.sink().set_broken(&entry.value);

@@ -90,7 +90,10 @@ impl Tls {
         if self.spec.allowed_peers.is_empty() || leaf.is_some_and(|leaf| self.may_ask(leaf)) {
             return Ok(stream);
         }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the client certificate is not on the list of allowed peers"))
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the client certificate is not on the list of allowed peers",
+        ))
     }
 
     fn may_ask(&self, leaf: &CertificateDer<'_>) -> bool {

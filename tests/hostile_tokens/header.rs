@@ -206,7 +206,7 @@ fn row_059_headers_that_are_not_one_object() {
         format!("{good}{good}").into_bytes(),
         format!("{good}\0").into_bytes(),
         format!("[{good}]").into_bytes(),
-        good[..good.len() - 1].as_bytes().to_vec(),
+        good.as_bytes()[..good.len() - 1].to_vec(),
         utf16,
     ];
     for text in ["null", "\"EdDSA\"", "1", "[]", "true", " "] {

@@ -3,6 +3,17 @@
 //! In a case, `request` and `token` are laid over the file's `defaults`: maps are merged, `null` takes away. Claims that
 //! are times may be written `"+300"` or `"-10.5"`, counted from the file's `now`; in further quotes they stay strings.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests; each suite uses a part of this"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -41,7 +52,7 @@ impl Keys {
         KEYS.get_or_init(|| {
             let signers = BTreeMap::from([
                 ("rsa", Signer::rs256()),
-                ("rsa2", Signer::rs256()),
+                ("rsa2", Signer::other_rs256()),
                 ("ec", Signer::es256()),
                 ("ed", Signer::ed25519()),
             ]);
@@ -115,7 +126,7 @@ impl Corpus {
     }
 
     pub fn deps(&self) -> Deps {
-        Deps { http: HttpClient::default(), clock: self.clock(), events: Arc::new(Silent) }
+        Deps { http: HttpClient::new(), clock: self.clock(), events: Arc::new(Silent) }
     }
 
     pub async fn engine(&self) -> Arc<Engine> {
@@ -275,7 +286,11 @@ impl Case<'_> {
                 }
                 "response_headers" => assert_eq!(decided.response_headers, texts(want), "{title}"),
                 "challenge" => {
-                    assert_eq!(decided.denied_headers.get("www-authenticate").map(String::as_str), Some(text()), "{title}");
+                    assert_eq!(
+                        decided.denied_headers.get("www-authenticate").map(String::as_str),
+                        Some(text()),
+                        "{title}"
+                    );
                 }
                 "content_type" => {
                     assert_eq!(decided.denied_headers.get("content-type").map(String::as_str), Some(text()), "{title}");
@@ -404,7 +419,8 @@ impl Decided {
                 decided.set = allowed.set.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
                 decided.remove = allowed.remove.iter().map(|name| name.to_string()).collect();
                 let response = allowed.response_headers.iter();
-                decided.response_headers = response.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+                decided.response_headers =
+                    response.map(|(name, value)| (name.to_string(), value.to_string())).collect();
             }
             Verdict::Deny(denied) => {
                 decided.status = denied.http_status();
@@ -427,8 +443,7 @@ impl Decided {
             Some(envoy_types::pb::google::protobuf::value::Kind::StringValue(text)) => Some(text),
             _ => None,
         };
-        let mut decided =
-            Self { reason: text("reason").unwrap_or_default(), rule: text("rule"), ..Self::default() };
+        let mut decided = Self { reason: text("reason").unwrap_or_default(), rule: text("rule"), ..Self::default() };
         assert_eq!(text("decision_id").unwrap().len(), 32);
         let pair = |option: &envoy_types::pb::envoy::config::core::v3::HeaderValueOption| {
             let header = option.header.clone().unwrap();
@@ -465,7 +480,9 @@ fn laid_over(base: &Value, over: &Value) -> Value {
                 match (base.get(key), value) {
                     (_, Value::Null) => drop(merged.remove(key)),
                     // A claim that is a map is replaced whole: cases say what they mean.
-                    (Some(Value::Object(_)), Value::Object(_)) if ["headers", "claims", "header"].contains(&key.as_str()) => {
+                    (Some(Value::Object(_)), Value::Object(_))
+                        if ["headers", "claims", "header"].contains(&key.as_str()) =>
+                    {
                         let below = laid_over(&base[key], value);
                         merged.insert(key.clone(), below);
                     }

@@ -1,10 +1,21 @@
 //! A whole gate in this process: engine, recorder and gRPC server.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests; each suite uses a part of this"
+)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::ext_authz::v3::pb::AuthorizationClient;
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tollgate::config::server::{Address, Drain};
 use tollgate::engine::Engine;
 use tollgate::grpc::Server;

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(marks(&examine(&spec(&other_key), now)), [Mark::Fine, Mark::Fault, Mark::Fine], "another key");
         assert_eq!(marks(&examine(&spec(&key), at(0))), [Mark::Fault, Mark::Fault], "before it is valid");
         // rcgen's certificates end with the year 4095.
-        let end = 67_090_000_000;
+        let end = 70_000_000_000;
         assert_eq!(marks(&examine(&spec(&key), at(end))), [Mark::Fault, Mark::Fault], "after its end");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(marks(&examine(&spec(&key), now)), [Mark::Fine, Mark::Warning, Mark::Fine], "everybody's key");
