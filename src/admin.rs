@@ -1,1 +1,88 @@
-//! The HTTP listeners for probes and for control.
+//! The HTTP listeners for probes and for control. They are never the Check listener, and not each other.
+//!
+//! Probes (`/healthz`, `/readyz`, `/metrics`) are open to the kubelet and Prometheus, so they show nothing that a
+//! stranger must not see. Control (`/status`, `/config`, `/reload`) answers on loopback or a unix socket alone, to who
+//! has the token.
+
+mod control;
+mod probes;
+mod render;
+mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::server::{Address, ControlListener};
+use crate::engine::Engine;
+use crate::listen::{BindError, Bound};
+use crate::secret::Secret;
+use crate::telemetry::Recorder;
+
+/// The listener for `/healthz`, `/readyz` and `/metrics`, open.
+#[derive(Debug)]
+pub struct Probes {
+    bound: Bound,
+}
+
+impl Probes {
+    /// Opens it; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Where the address cannot be had.
+    pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        Ok(Self { bound: Bound::open(&Address::Tcp(address)).await? })
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Serves until `stop`. From `draining` on, `/readyz` says 503.
+    pub async fn serve(
+        self,
+        engine: Arc<Engine>,
+        recorder: Arc<Recorder>,
+        draining: CancellationToken,
+        stop: CancellationToken,
+    ) {
+        serve::serve(self.bound, probes::router(engine, recorder, draining), stop).await;
+    }
+}
+
+/// The listener for `/status`, `/config` and `/reload`, open.
+#[derive(Debug)]
+pub struct Control {
+    bound: Bound,
+    token: Secret,
+}
+
+impl Control {
+    /// Opens it; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Where the address cannot be had, is neither loopback nor a unix socket, or the token is empty.
+    pub async fn bind(listener: &ControlListener) -> Result<Self, BindError> {
+        if let Address::Tcp(address) = listener.address
+            && !address.ip().is_loopback()
+        {
+            return Err(BindError::NotLocal(address));
+        }
+        if listener.token.expose().is_empty() {
+            return Err(BindError::NoToken);
+        }
+        Ok(Self { bound: Bound::open(&listener.address).await?, token: listener.token.clone() })
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Serves until `stop`.
+    pub async fn serve(self, engine: Arc<Engine>, stop: CancellationToken) {
+        serve::serve(self.bound, control::router(engine, self.token), stop).await;
+    }
+}

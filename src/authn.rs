@@ -1,8 +1,18 @@
 //! Who sent this request: bearer credentials, JSON Web Tokens, key sets and their refresh.
 
+mod cache;
+mod claims;
+pub mod credential;
+mod error;
 pub mod issuer;
+mod jose;
+pub mod json;
+pub mod jwt;
 pub mod keys;
+mod mapping;
 pub mod spec;
 pub mod store;
+pub mod trace;
 
-pub use issuer::{Authenticated, AuthnError, Issuer, authenticate};
+pub use error::AuthnError;
+pub use issuer::{Authenticated, Issuer, authenticate};

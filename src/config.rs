@@ -32,6 +32,8 @@ pub struct Config {
     pub table: PolicyTable,
     /// The files it was read from, with the SHA-256 of their bytes.
     pub sources: Vec<Source>,
+    /// The files, and the directories of files, whose changes may change it.
+    pub watched: Vec<PathBuf>,
     /// The document as it was written; see [`Config::effective`].
     pub document: serde_json::Value,
 }

@@ -1,19 +1,213 @@
 //! One Check from facts to answer, on an immutable snapshot; building, reusing and replacing snapshots.
+//!
+//! A decision reads one [`Snapshot`] from beginning to end, so an answer is always of one generation. A reload is
+//! compiled aside and swapped in whole; whatever is wrong with it leaves the snapshot in service untouched.
 
+mod follow;
+mod load;
+mod snapshot;
+mod status;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use crate::authn::store::Deps;
+use crate::clock::Timestamp;
+use crate::config::server::ServerSpec;
+use crate::config::{self, Config, ConfigErrors};
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::decide;
+use crate::core::event::Event;
 use crate::core::reason::Reason;
-use crate::core::request::RawRequest;
+use crate::core::request::{RawRequest, is_grpc};
+pub use load::LoadError;
+use load::{Built, Loader};
+pub use snapshot::Snapshot;
+pub use status::{IssuerStatus, Readiness, Reload, Status};
 
 /// Decides. Cheap to share behind an `Arc`.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    snapshot: ArcSwap<Snapshot>,
+    /// Of the first load: listeners are opened once.
+    server: ServerSpec,
+    loader: Loader,
+    deps: Deps,
+    /// Held while a reload is under way.
+    reloading: tokio::sync::Mutex<()>,
+    last_reload: Mutex<Option<Reload>>,
+    ready: AtomicBool,
+}
 
 impl Engine {
+    /// Puts a configuration file into service. Waits for the first keys of its issuers, but no longer than
+    /// `server.first_keys`: what is not there then is denied with [`Reason::KeysUnavailable`] until it is.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration, or with the key files it names.
+    pub async fn load(path: &Path, deps: Deps) -> Result<Arc<Self>, LoadError> {
+        let path = path.to_owned();
+        Self::start(move || config::load(&path), deps).await
+    }
+
+    /// As [`Engine::load`], with a configuration from anywhere; `load` is called again for each reload, on a thread
+    /// that may block.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start(
+        load: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
+        deps: Deps,
+    ) -> Result<Arc<Self>, LoadError> {
+        let loader = Loader::new(load);
+        let built = loader.build(None, &deps).await?;
+        built.first_keys().await;
+        let Built { snapshot, server, .. } = built;
+        deps.events.report(Event::Reload { applied: true, generation: 1, at: snapshot.loaded_at() });
+        let engine = Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            server,
+            loader,
+            deps,
+            reloading: tokio::sync::Mutex::default(),
+            last_reload: Mutex::default(),
+            ready: AtomicBool::new(false),
+        };
+        Ok(Arc::new(engine))
+    }
+
     /// Decides on a request. The answer comes before `deadline`, be it a 503 denial.
-    pub async fn check(&self, _request: RawRequest<'_>, _deadline: Instant) -> Answer {
-        decide::refuse(Reason::InternalError, false, DecisionId(0))
+    pub async fn check(&self, request: RawRequest<'_>, deadline: Instant) -> Answer {
+        let snapshot = self.snapshot.load_full();
+        let id = DecisionId(rand::random());
+        if Instant::now() >= deadline {
+            let grpc = request.headers.values("content-type").any(is_grpc);
+            return decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
+        }
+        snapshot.check(request, self.deps.clock.now(), deadline, id).await
+    }
+
+    /// What decides at the moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Listeners and limits, as of the start: a reload does not change them.
+    pub fn server(&self) -> &ServerSpec {
+        &self.server
+    }
+
+    /// Reads the configuration again and puts it into service; the generation that then serves. Issuers whose
+    /// configuration is unchanged keep their keys and caches; new ones are waited for as in [`Engine::load`].
+    ///
+    /// Reloads happen one after the other, and each ends even where its caller stops waiting.
+    ///
+    /// # Errors
+    /// What is wrong. The snapshot in service stays.
+    pub async fn reload(self: &Arc<Self>) -> Result<u64, LoadError> {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move { engine.reload_once(false).await }).await.map_err(|_| LoadError::Panicked)?
+    }
+
+    /// As [`Engine::reload`], but where the files are as they were when they were last put into service, nothing
+    /// happens beyond forgetting an error.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reload_if_changed(self: &Arc<Self>) -> Result<u64, LoadError> {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move { engine.reload_once(true).await }).await.map_err(|_| LoadError::Panicked)?
+    }
+
+    async fn reload_once(&self, only_if_changed: bool) -> Result<u64, LoadError> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let current = self.snapshot.load_full();
+        let built = self.loader.build(Some(Arc::clone(&current)), &self.deps).await;
+        let at = self.deps.clock.now();
+        let built = match built.and_then(|built| load::refuse_grown_trust(&self.server, &built.server).map(|()| built))
+        {
+            Ok(built) => built,
+            Err(error) => {
+                self.refused(&error, at, current.generation());
+                return Err(error);
+            }
+        };
+        let restart_needed = built.server != self.server;
+        if only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources() {
+            let generation = current.generation();
+            if self.last_error().is_some() {
+                tracing::info!(generation, "the configuration is again the one that is in service");
+                self.remember(Reload { at, generation, error: None, restart_needed });
+            }
+            return Ok(generation);
+        }
+        built.first_keys().await;
+        // An issuer that is replaced had its chance to make us ready.
+        let _ = self.readiness();
+        let generation = built.snapshot.generation();
+        self.snapshot.store(Arc::new(built.snapshot));
+        tracing::info!(generation, "a changed configuration is in service");
+        if restart_needed {
+            tracing::warn!(generation, "`server` was changed: restart to apply that part");
+        }
+        self.deps.events.report(Event::Reload { applied: true, generation, at });
+        self.remember(Reload { at, generation, error: None, restart_needed });
+        Ok(generation)
+    }
+
+    fn refused(&self, error: &LoadError, at: Timestamp, generation: u64) {
+        // An attempt is repeated while it fails; its errors are news once.
+        if self.last_error().as_ref() != Some(error) {
+            for message in error.messages() {
+                tracing::error!(generation, "{message}");
+            }
+            tracing::error!(generation, "the changed configuration is not in service; the old one is");
+        }
+        self.deps.events.report(Event::Reload { applied: false, generation, at });
+        self.remember(Reload { at, generation, error: Some(error.clone()), restart_needed: false });
+    }
+
+    fn remember(&self, reload: Reload) {
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(reload);
+    }
+
+    /// Whether every issuer has had keys. Once they had, that remains so: neither an outage nor a reload takes a replica
+    /// that serves out of service.
+    pub fn readiness(&self) -> Readiness {
+        if self.ready.load(Ordering::Acquire) {
+            return Readiness::Ready;
+        }
+        let waiting = self.snapshot.load().issuers_without_keys();
+        if waiting.is_empty() {
+            self.ready.store(true, Ordering::Release);
+            Readiness::Ready
+        } else {
+            Readiness::WaitingFor(waiting)
+        }
+    }
+
+    /// Returns when [`Engine::readiness`] is [`Readiness::Ready`], however long that takes.
+    pub async fn until_ready(&self) {
+        const ROUND: Duration = Duration::from_millis(500);
+        while !matches!(self.readiness(), Readiness::Ready) {
+            // In rounds, since a reload may replace the issuers that are waited for.
+            let snapshot = self.snapshot.load_full();
+            let round = Instant::now() + ROUND;
+            if !snapshot.first_keys(ROUND).await {
+                tokio::time::sleep_until(round).await;
+            }
+        }
+    }
+
+    /// For people and dashboards.
+    pub fn status(&self) -> Status {
+        let snapshot = self.snapshot.load_full();
+        let last_reload = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Status::of(&snapshot, self.deps.clock.now(), self.readiness(), last_reload)
     }
 }

@@ -1,19 +1,98 @@
 //! The one recorder: metrics and logs of decisions and of everything reported as an event.
+//!
+//! Labels are names from the configuration and closed sets from the code, never a caller's words: no token,
+//! subject, path, host or key id. `docs/metrics.md` lists every family.
+
+mod duration;
+mod exposition;
+mod logging;
+mod metrics;
+mod summary;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::core::answer::Answer;
 use crate::core::event::{Event, Events};
+use crate::core::reason::Fault;
+pub use exposition::Exposition;
+pub use logging::{LoggingError, init_logging};
+pub use metrics::InFlight;
+use metrics::Metrics;
+use summary::Summary;
 
-/// Records every decision once, and every event.
-#[derive(Debug, Default)]
-pub struct Recorder {}
+/// Least time between two log lines about denials for the same reason.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Records every decision once, and every event. There is one in a process.
+#[derive(Debug)]
+pub struct Recorder {
+    metrics: Metrics,
+    faults: Summary,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self { metrics: Metrics::default(), faults: Summary::new(SUMMARY_INTERVAL) }
+    }
+}
 
 impl Recorder {
     /// Records a decision: called once for each Check that was answered.
-    pub fn decision(&self, _answer: &Answer, _took: Duration) {}
+    ///
+    /// Logged at `debug`; a denial that is the provider's, the operator's or our fault at `warn`, at most once in ten
+    /// seconds for each reason, with the number of those that were passed over.
+    pub fn decision(&self, answer: &Answer, took: Duration) {
+        let rule = answer.rule.as_deref().map(|rule| &*rule.name);
+        self.metrics.decision(rule, answer.reason, took);
+        tracing::debug!(
+            decision = %answer.decision_id,
+            rule,
+            reason = answer.reason.code(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "decided"
+        );
+        match answer.reason.fault() {
+            Fault::None | Fault::Caller => {}
+            fault @ (Fault::Provider | Fault::Operator | Fault::Gate) => {
+                if let Some(denials) = self.faults.note(answer.reason, Instant::now()) {
+                    tracing::warn!(
+                        reason = answer.reason.code(),
+                        fault = fault.as_str(),
+                        denials,
+                        last_rule = rule,
+                        last_decision = %answer.decision_id,
+                        "denied, and not by the caller's fault"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Counts a Check as in flight until the value is dropped.
+    pub fn in_flight(&self) -> InFlight {
+        self.metrics.in_flight()
+    }
+
+    /// Every metric, as text.
+    pub fn exposition(&self, format: Exposition) -> String {
+        exposition::encode(self.metrics.registry(), format)
+    }
 }
 
 impl Events for Recorder {
-    fn report(&self, _event: Event<'_>) {}
+    fn report(&self, event: Event<'_>) {
+        self.metrics.event(event);
+        match event {
+            Event::Panic => tracing::error!("a decision panicked and was answered with a denial"),
+            // A published key that is for something else is no fault, and is there at each refresh.
+            Event::KeyRefused { issuer, why } => tracing::debug!(issuer, why, "a published key is not used"),
+            // Too frequent, or logged with more detail where it happens.
+            Event::TokenCache { .. } | Event::KeyRefresh { .. } | Event::UnknownKid { .. } | Event::Reload { .. } => {}
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
             issuers: parts.issuers,
             table: parts.table,
             sources,
+            watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
             document: effective(&main, &further),
         }),
         _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
@@ -141,6 +142,13 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
         }
     }
     documents
+}
+
+/// The directory of rule files, where the file names one.
+fn rules_dir(main: &Document, base_dir: &Path) -> Option<PathBuf> {
+    let unheard = Sink::default();
+    let root = At::root(&main.file, &unheard, &main.root);
+    decode::<String>(&root.key("rules_dir")).map(|name| base_dir.join(name))
 }
 
 struct Parts {

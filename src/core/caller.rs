@@ -4,7 +4,7 @@
 //! URL-encoded PEM and present only with `include_peer_certificate`. Where the certificate is there, exactly one
 //! URI SAN is required and it must agree with the principal.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ pub type Thumbprint = [u8; 32];
 pub struct Caller<'a> {
     principal: &'a str,
     certificate: &'a str,
-    parsed: OnceCell<Option<Certificate>>,
+    parsed: OnceLock<Option<Certificate>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub enum CallerError {
 impl<'a> Caller<'a> {
     /// From `source.principal` and `source.certificate`, either of which may be empty.
     pub fn new(principal: &'a str, certificate: &'a str) -> Self {
-        Self { principal, certificate, parsed: OnceCell::new() }
+        Self { principal, certificate, parsed: OnceLock::new() }
     }
 
     /// The caller's SPIFFE id.

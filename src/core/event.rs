@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::clock::Timestamp;
+
 /// Something that happened outside of a decision, or inside it beside its outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -39,6 +41,10 @@ pub enum Event<'a> {
     Reload {
         /// Whether it is in service.
         applied: bool,
+        /// The generation in service afterwards, counted from one.
+        generation: u64,
+        /// When.
+        at: Timestamp,
     },
     /// A decision panicked. It was answered with a denial.
     Panic,

@@ -1,0 +1,123 @@
+//! An engine's status as JSON: all of it for control, what strangers may see for probes.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::config::Source;
+use crate::engine::{Readiness, Snapshot, Status};
+
+/// For `/readyz`: counts and places, no message and no address. A configuration's error message may quote what is in
+/// the file, and an issuer's what is in the network.
+pub(super) fn readiness(status: &Status, ready: bool, draining: bool) -> Value {
+    let issuers: Vec<Value> = status
+        .issuers
+        .iter()
+        .map(|issuer| {
+            let usable = issuer.keys.keys > 0 && !issuer.keys.expired;
+            json!({
+                "name": &*issuer.name,
+                "keys": issuer.keys.keys,
+                "usable": usable,
+                "last_attempt_failed": issuer.keys.last_error.is_some(),
+            })
+        })
+        .collect();
+    let last_reload = status.last_reload.as_ref().map(|reload| {
+        json!({
+            "at": time(reload.at),
+            "applied": reload.error.is_none(),
+            "errors_at": reload.error.as_ref().map(|error| error.places()).unwrap_or_default(),
+        })
+    });
+    json!({
+        "ready": ready,
+        "draining": draining,
+        "waiting_for": waiting_for(status),
+        "generation": status.generation,
+        "issuers": issuers,
+        "last_reload": last_reload,
+    })
+}
+
+/// For `/status`.
+pub(super) fn status(status: &Status) -> Value {
+    let issuers: Vec<Value> = status
+        .issuers
+        .iter()
+        .map(|issuer| {
+            json!({
+                "name": &*issuer.name,
+                "keys": issuer.keys.keys,
+                "last_success": issuer.keys.last_success.map(time),
+                "age_seconds": issuer.age.map(|age| age.as_secs()),
+                "expired": issuer.keys.expired,
+                "last_error": issuer.keys.last_error,
+            })
+        })
+        .collect();
+    let last_reload = status.last_reload.as_ref().map(|reload| {
+        json!({
+            "at": time(reload.at),
+            "applied": reload.error.is_none(),
+            "generation": reload.generation,
+            "errors": reload.error.as_ref().map(|error| error.messages()).unwrap_or_default(),
+            "restart_needed": reload.restart_needed,
+        })
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": status.readiness == Readiness::Ready,
+        "waiting_for": waiting_for(status),
+        "generation": status.generation,
+        "loaded_at": time(status.loaded_at),
+        "rules": status.rules,
+        "sources": sources(&status.sources),
+        "issuers": issuers,
+        "last_reload": last_reload,
+    })
+}
+
+/// For `/config`.
+pub(super) fn config(snapshot: &Snapshot) -> Value {
+    json!({
+        "generation": snapshot.generation(),
+        "sources": sources(snapshot.sources()),
+        "config": snapshot.document(),
+    })
+}
+
+fn sources(sources: &[Source]) -> Vec<Value> {
+    sources.iter().map(|source| json!({ "path": source.path.display().to_string(), "sha256": source.sha256 })).collect()
+}
+
+fn waiting_for(status: &Status) -> Vec<&str> {
+    match &status.readiness {
+        Readiness::Ready => Vec::new(),
+        Readiness::WaitingFor(issuers) => issuers.iter().map(|name| &**name).collect(),
+    }
+}
+
+/// RFC 3339, in UTC, to the millisecond; bare seconds since 1970 for times that it has no form for.
+fn time(at: Timestamp) -> String {
+    const LAST: i64 = 253_402_300_799; // 9999-12-31T23:59:59Z
+    let seconds = at.as_unix_seconds();
+    if !(0..=LAST).contains(&seconds) {
+        return seconds.to_string();
+    }
+    let since = Duration::from_millis(at.as_unix_millis().unsigned_abs());
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_whatever_they_are() {
+        assert_eq!(time(Timestamp::from_unix_millis(1_700_000_000_042)), "2023-11-14T22:13:20.042Z");
+        assert_eq!(time(Timestamp::from_unix_millis(i64::MAX)), "9223372036854775");
+        assert_eq!(time(Timestamp::from_unix_seconds(-1)), "-1");
+    }
+}

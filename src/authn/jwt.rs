@@ -1,0 +1,283 @@
+//! Validation of a signed token (RFC 7519 §7.2, RFC 8725): a pure function of the issuer's configuration, its keys, the
+//! token and the time.
+//!
+//! It runs in three stages, each a type that only the one before it makes: [`Token`] is decoded, [`Checked`] passed
+//! everything that needs no key (so that a hopeless token never causes a fetch), [`Verified`] is signed by the issuer.
+//! A principal comes out of the last alone, and only against proof of possession where the token asks for one.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::claims::{self, Claims, Validity};
+use super::error::{AuthnError, shown};
+use super::jose::{Compact, Header};
+use super::keys::{Fingerprint, KeySet, VerifyingKey};
+use super::spec::{Algorithm, IssuerClaim, IssuerSpec, KeySource};
+use super::trace::{Check, Failure, Trace, Unwatched};
+use super::{json, mapping};
+use crate::clock::Timestamp;
+use crate::core::caller::{Caller, Thumbprint};
+use crate::core::principal::Principal;
+use crate::core::reason::Reason;
+
+/// Validates a token as one of this issuer's.
+///
+/// # Errors
+/// The first check that it does not pass.
+pub fn validate(spec: &IssuerSpec, keys: &KeySet, token: &str, now: Timestamp) -> Result<Verified, AuthnError> {
+    let trace = &mut Unwatched;
+    let token = Token::decode(token, spec.max_token_bytes, trace)?;
+    Ok(Checked::check(spec, token, now, trace)?.verify(keys, trace)?)
+}
+
+/// A token that could be read. Nothing in it is verified.
+#[derive(Debug)]
+pub struct Token<'t> {
+    bytes: usize,
+    compact: Compact<'t>,
+    header: Header,
+    claims: Claims,
+}
+
+impl<'t> Token<'t> {
+    /// Reads a token of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// One that is too long, not in compact form, or whose header or claims are not acceptable JSON objects.
+    pub fn decode(token: &'t str, max_bytes: usize, trace: &mut dyn Trace) -> Result<Self, Failure> {
+        let bytes = token.len();
+        check_size(bytes, max_bytes)?;
+        trace.passed(Check::Size, format_args!("{bytes} bytes, the maximum is {max_bytes}"));
+        let compact = Compact::parse(token)?;
+        trace.passed(Check::Form, format_args!("three parts of base64url"));
+        let header = Header::parse(&compact.header)?;
+        trace.passed(Check::Header, format_args!("{} members", header.members.len()));
+        let claims = json::parse_object(&compact.payload)
+            .map_err(|error| Check::Payload.fails(Reason::TokenMalformed, format!("the payload: {error}")))?;
+        trace.passed(Check::Payload, format_args!("{} claims", claims.len()));
+        Ok(Self { bytes, compact, header, claims })
+    }
+
+    /// The JOSE header, unverified: for people.
+    pub fn header(&self) -> &Map<String, Value> {
+        &self.header.members
+    }
+
+    /// The claims, unverified: for people.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// `iss`, unverified: good for choosing the issuer whose keys must have signed the token.
+    ///
+    /// # Errors
+    /// An `iss` that is not a text.
+    pub fn issuer(&self) -> Result<Option<&str>, Failure> {
+        claims::issuer(&self.claims)
+    }
+}
+
+fn check_size(bytes: usize, max_bytes: usize) -> Result<(), Failure> {
+    if bytes > max_bytes {
+        let detail = format!("the token has {bytes} bytes, the maximum is {max_bytes}");
+        return Err(Check::Size.fails(Reason::TokenTooLarge, detail));
+    }
+    Ok(())
+}
+
+/// A token whose every check that needs no key was passed.
+#[derive(Debug)]
+pub struct Checked<'s, 't> {
+    spec: &'s IssuerSpec,
+    token: Token<'t>,
+    algorithm: Algorithm,
+    validity: Validity,
+    bound_to: Option<Thumbprint>,
+}
+
+impl<'s, 't> Checked<'s, 't> {
+    /// Runs the checks that need no key.
+    ///
+    /// # Errors
+    /// The first check that the token does not pass.
+    pub fn check(
+        spec: &'s IssuerSpec,
+        token: Token<'t>,
+        now: Timestamp,
+        trace: &mut dyn Trace,
+    ) -> Result<Self, Failure> {
+        check_size(token.bytes, spec.max_token_bytes)?;
+        let claims = &token.claims;
+
+        let iss = token.issuer()?;
+        if !claims::is_of(&spec.issuer, iss) {
+            return Err(unclaimed(std::iter::once(&spec.issuer), iss));
+        }
+        trace.passed(Check::Issuer, format_args!("{}", iss.map_or_else(|| "no `iss`".to_owned(), shown)));
+        let algorithm = algorithm(spec, &token.header)?;
+        trace.passed(Check::Algorithm, format_args!("`{}`", algorithm.as_str()));
+        let kid = token.header.kid();
+        if kid.is_none() && !spec.kid_optional && !is_pem(spec) {
+            return Err(
+                Check::KeyId.fails(Reason::UnknownKey, "there is no `kid`, which this issuer's tokens must have")
+            );
+        }
+        trace.passed(Check::KeyId, format_args!("{}", kid.map_or_else(|| "no `kid`".to_owned(), shown)));
+        let validity = claims::check_times(spec, claims, now, trace)?;
+        token.header.check_type(spec.rfc9068)?;
+        claims::check_kind(claims)?;
+        trace
+            .passed(Check::Type, format_args!("{}", token.header.text("typ").map_or_else(|| "no `typ`".into(), shown)));
+        claims::check_types(spec, claims)?;
+        trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
+        let bound_to = claims::binding(claims)?;
+        let binding = if bound_to.is_some() { "bound to a certificate" } else { "not bound" };
+        trace.passed(Check::Binding, format_args!("{binding}"));
+        Ok(Self { spec, token, algorithm, validity, bound_to })
+    }
+
+    /// The token's `kid`, where these keys do not know it and newer ones might.
+    pub fn unknown_kid(&self, keys: &KeySet) -> Option<&str> {
+        self.lookup_id().filter(|kid| !keys.has_kid(kid))
+    }
+
+    /// Verifies the signature.
+    ///
+    /// # Errors
+    /// No key fits, or none that does made the signature.
+    pub fn verify(self, keys: &KeySet, trace: &mut dyn Trace) -> Result<Verified, Failure> {
+        let kid: Option<Arc<str>> = self.lookup_id().map(Arc::from);
+        let (mut tried, mut made_by) = (0_usize, None);
+        for key in keys.candidates(kid.as_deref(), self.algorithm) {
+            tried += 1;
+            if key.verify(self.algorithm, self.token.compact.signed, &self.token.compact.signature) {
+                made_by = Some(*key.fingerprint());
+                break;
+            }
+        }
+        if tried == 0 {
+            return Err(self.no_key(kid.as_deref(), keys));
+        }
+        trace.passed(Check::Key, format_args!("{tried} of {} keys tried", keys.len()));
+        let Some(fingerprint) = made_by else {
+            let detail = format!("none of the {tried} keys that fit made this signature");
+            return Err(Check::Signature.fails(Reason::TokenSignature, detail));
+        };
+        trace.passed(Check::Signature, format_args!("`{}`", self.algorithm.as_str()));
+        let Validity { expires_at, not_before } = self.validity;
+        let principal = Arc::new(mapping::principal(self.spec, self.token.claims, expires_at, self.bound_to));
+        Ok(Verified { principal, not_before, key: UsedKey { fingerprint, kid, algorithm: self.algorithm } })
+    }
+
+    /// The id to look for. Keys from PEM files have none, whatever the token says.
+    fn lookup_id(&self) -> Option<&str> {
+        if is_pem(self.spec) { None } else { self.token.header.kid() }
+    }
+
+    fn no_key(&self, kid: Option<&str>, keys: &KeySet) -> Failure {
+        let algorithm = self.algorithm.as_str();
+        match kid {
+            Some(kid) if keys.has_kid(kid) => {
+                let detail = format!("no usable key with the id {} is for `{algorithm}`", shown(kid));
+                Check::Key.fails(Reason::TokenAlgorithm, detail)
+            }
+            Some(kid) => {
+                let detail = format!("no key has the id {} (keys: {})", shown(kid), keys.len());
+                Check::Key.fails(Reason::UnknownKey, detail)
+            }
+            None => {
+                let detail = format!("none of the {} keys is for `{algorithm}`, or more than are tried", keys.len());
+                Check::Key.fails(Reason::UnknownKey, detail)
+            }
+        }
+    }
+}
+
+fn is_pem(spec: &IssuerSpec) -> bool {
+    matches!(spec.keys, KeySource::Pem(_))
+}
+
+fn algorithm(spec: &IssuerSpec, header: &Header) -> Result<Algorithm, Failure> {
+    let seen = header.alg();
+    let accepted = seen.and_then(Algorithm::parse).filter(|algorithm| spec.algorithms.contains(algorithm));
+    accepted.ok_or_else(|| {
+        let wanted: Vec<&str> = spec.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+        let seen = seen.map_or_else(|| "not a text".to_owned(), shown);
+        Check::Algorithm.fails(Reason::TokenAlgorithm, format!("`alg` is {seen}, wanted one of {}", wanted.join(", ")))
+    })
+}
+
+/// A token that none of these issuers claims.
+pub(super) fn unclaimed<'c>(wanted: impl Iterator<Item = &'c IssuerClaim>, iss: Option<&str>) -> Failure {
+    let seen = iss.map_or_else(|| "there is no `iss`".to_owned(), |iss| format!("`iss` is {}", shown(iss)));
+    let wanted: Vec<String> = wanted
+        .map(|claim| match claim {
+            IssuerClaim::Exact(want) => shown(want),
+            IssuerClaim::Absent => "none".to_owned(),
+        })
+        .collect();
+    Check::Issuer.fails(Reason::UnknownIssuer, format!("{seen}, wanted {}", wanted.join(" or ")))
+}
+
+/// Which key verified a token, and how it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedKey {
+    fingerprint: Fingerprint,
+    kid: Option<Arc<str>>,
+    algorithm: Algorithm,
+}
+
+impl UsedKey {
+    /// Whether these keys would verify the token as well: the same key under the same id, for the same algorithm.
+    pub fn is_in(&self, keys: &KeySet) -> bool {
+        let same = |key: &VerifyingKey| *key.fingerprint() == self.fingerprint;
+        keys.candidates(self.kid.as_deref(), self.algorithm).any(same)
+    }
+}
+
+/// A token that this issuer signed and that is valid. Whom it speaks for is told against proof of possession.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    principal: Arc<Principal>,
+    not_before: Option<Timestamp>,
+    key: UsedKey,
+}
+
+impl Verified {
+    /// Whom the token speaks for, if it is not bound to a certificate or the caller showed that one (RFC 8705 §3).
+    ///
+    /// # Errors
+    /// Another certificate, or none that Envoy reported.
+    pub fn prove(&self, caller: &Caller<'_>) -> Result<&Arc<Principal>, AuthnError> {
+        let Some(bound_to) = self.principal.bound_to else { return Ok(&self.principal) };
+        match caller.thumbprint() {
+            Ok(thumbprint) if thumbprint == bound_to => Ok(&self.principal),
+            Ok(_) => Err(AuthnError::new(
+                Reason::TokenBinding,
+                "the token is bound to another certificate than the caller's",
+            )),
+            Err(error) => {
+                let detail = format!("the token is bound to a certificate, and none can be compared: {error}");
+                Err(AuthnError::new(Reason::TokenBinding, detail))
+            }
+        }
+    }
+
+    /// The key that verified it.
+    pub fn key(&self) -> &UsedKey {
+        &self.key
+    }
+
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.principal.expires_at
+    }
+
+    pub(super) fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
+    pub(super) fn claims(&self) -> &Map<String, Value> {
+        &self.principal.claims
+    }
+}

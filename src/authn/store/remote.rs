@@ -1,0 +1,187 @@
+//! Keys behind a URL, fetched in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng as _;
+use url::Url;
+
+use super::discovery::{self, DiscoveryError};
+use super::flights::{Flight, Flights};
+use super::slot::Slot;
+use crate::authn::keys::{KeySet, KeySetError, Published};
+use crate::authn::spec::{FetchSpec, IssuerClaim};
+use crate::core::event::RefreshOutcome;
+use crate::net::{FetchError, FetchRequest, HttpClient, max_age};
+use crate::secret::Secret;
+
+/// Largest metadata document or key set.
+const MAX_BYTES: usize = 1 << 20;
+/// Largest bearer token file.
+const MAX_TOKEN_BYTES: usize = 64 << 10;
+/// Wait after a first failure; it doubles with each further one …
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// … up to this.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// No two refreshes are closer than this, whatever is configured.
+const LEAST_REFRESH: Duration = Duration::from_millis(100);
+
+/// What to fetch.
+#[derive(Debug)]
+pub(super) enum Source {
+    Jwks(Url),
+    Discovery { url: Url, issuer: IssuerClaim, allowed_hosts: Vec<Box<str>> },
+}
+
+/// Keys behind a URL.
+#[derive(Debug)]
+pub(super) struct Remote {
+    source: Source,
+    spec: FetchSpec,
+    http: HttpClient,
+    slot: Arc<Slot>,
+    flights: Flights,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RefreshError {
+    #[error("`{host}`: {error}")]
+    Fetch { host: String, error: FetchError },
+    #[error("bearer token file `{0}`: {1}")]
+    Token(String, &'static str),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
+}
+
+impl RefreshError {
+    fn outcome(&self) -> RefreshOutcome {
+        match self {
+            Self::Fetch { error: FetchError::TooLarge(_) | FetchError::Compressed, .. }
+            | Self::Discovery(_)
+            | Self::Keys(_) => RefreshOutcome::Invalid,
+            Self::Fetch { .. } | Self::Token(..) => RefreshOutcome::Unreachable,
+        }
+    }
+}
+
+impl Remote {
+    pub(super) fn new(source: Source, spec: FetchSpec, http: HttpClient, slot: Arc<Slot>) -> Self {
+        let flights = Flights::new(spec.unknown_kid_cooldown);
+        Self { source, spec, http, slot, flights }
+    }
+
+    /// A flight that may bring this key id.
+    pub(super) fn board(&self, kid: &str) -> Option<Flight> {
+        self.flights.board(kid)
+    }
+
+    /// Keys have run out.
+    pub(super) fn nudge(&self) {
+        self.flights.nudge();
+    }
+
+    /// Fetches for as long as it is polled.
+    pub(super) async fn follow(self: Arc<Self>) {
+        let mut failures = 0_u32;
+        // Where the keys are, by the last discovery that led to keys; forgotten on each failure and each refresh.
+        let mut place = None;
+        loop {
+            self.flights.take_off();
+            let fetched = self.fetch(&mut place).await;
+            let pause = match fetched {
+                Ok((published, fresh_for)) => {
+                    failures = 0;
+                    self.slot.publish(published);
+                    self.refresh_in(fresh_for)
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    place = None;
+                    self.slot.failed(error.outcome(), error.to_string());
+                    retry_in(failures)
+                }
+            };
+            self.flights.land(failures == 0);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => place = None,
+                () = self.flights.called() => {}
+            }
+        }
+    }
+
+    async fn fetch(&self, place: &mut Option<Url>) -> Result<(Published, Option<Duration>), RefreshError> {
+        let uri = match (&self.source, place.take()) {
+            (Source::Jwks(url), _) => url.clone(),
+            (Source::Discovery { .. }, Some(known)) => known,
+            (Source::Discovery { url, issuer, allowed_hosts }, None) => {
+                let (document, _) = Self::get(url, &self.spec, &self.http).await?;
+                discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.allow_insecure_http)?
+            }
+        };
+        let (document, fresh_for) = Self::get(&uri, &self.spec, &self.http).await?;
+        let published = KeySet::from_jwks(&document)?;
+        *place = Some(uri);
+        Ok((published, fresh_for))
+    }
+
+    /// Fetches a document; with it, how long it is fresh.
+    pub(super) async fn get(
+        url: &Url,
+        spec: &FetchSpec,
+        http: &HttpClient,
+    ) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
+        let mut request = FetchRequest::json(url.clone(), spec.timeout, MAX_BYTES);
+        request.accept = "application/json, application/jwk-set+json";
+        request.allow_insecure_http = spec.allow_insecure_http;
+        request.ca_file.clone_from(&spec.ca_file);
+        request.bearer = Self::bearer(spec).await?;
+        let answer = http.fetch(&request).await.and_then(crate::net::Fetched::ok);
+        let answer = answer
+            .map_err(|error| RefreshError::Fetch { host: url.host_str().unwrap_or_default().to_owned(), error })?;
+        Ok((answer.body, max_age(&answer.headers)))
+    }
+
+    async fn bearer(spec: &FetchSpec) -> Result<Option<Secret>, RefreshError> {
+        let Some(file) = &spec.bearer_token_file else { return Ok(None) };
+        let fail = |why| RefreshError::Token(file.display().to_string(), why);
+        let text =
+            tokio::fs::read_to_string(file).await.map_err(|_| fail("not readable; check path and permissions"))?;
+        let token = text.trim();
+        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
+            return Err(fail("empty or too large"));
+        }
+        Ok(Some(Secret::new(token)))
+    }
+
+    /// When to refresh after a success: as the answer says within the configured bounds, a little earlier by chance so
+    /// that replicas spread, and well before the keys run out.
+    fn refresh_in(&self, fresh_for: Option<Duration>) -> Duration {
+        let (least, most) = self.spec.refresh_bounds;
+        let pause = fresh_for.map_or(self.spec.refresh, |fresh| fresh.min(most).max(least));
+        let pause = pause.min(self.spec.stale_keys.mul_f64(0.75)).max(LEAST_REFRESH);
+        pause.mul_f64(rand::rng().random_range(0.9..=1.0))
+    }
+}
+
+/// When to try again after so many failures: doubled each time, and by chance down to half of it.
+fn retry_in(failures: u32) -> Duration {
+    let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_back_off_to_a_minute_and_never_further() {
+        for (failures, most) in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (30, 60.0), (u32::MAX, 60.0)] {
+            for _ in 0..20 {
+                let pause = retry_in(failures).as_secs_f64();
+                assert!((most / 2.0..=most).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
+}

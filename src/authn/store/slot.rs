@@ -1,0 +1,111 @@
+//! Where the current key set stands, and how it came there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::{Deps, KeyStatus, KeysUnavailable};
+use crate::authn::keys::{KeySet, Published};
+use crate::authn::spec::IssuerSpec;
+use crate::clock::{Clock, Timestamp};
+use crate::core::event::{Event, Events, RefreshOutcome};
+
+/// The current key set.
+#[derive(Debug)]
+pub(super) struct Slot {
+    issuer: Arc<str>,
+    clock: Arc<dyn Clock>,
+    events: Arc<dyn Events>,
+    /// How long keys may be used without a new success; `None` for ever.
+    max_age: Option<Duration>,
+    current: ArcSwapOption<Loaded>,
+    last_error: Mutex<Option<String>>,
+    filled: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    set: Arc<KeySet>,
+    at: Timestamp,
+}
+
+impl Slot {
+    pub(super) fn new(spec: &IssuerSpec, deps: &Deps, max_age: Option<Duration>) -> Self {
+        Self {
+            issuer: Arc::clone(&spec.name),
+            clock: Arc::clone(&deps.clock),
+            events: Arc::clone(&deps.events),
+            max_age,
+            current: ArcSwapOption::empty(),
+            last_error: Mutex::default(),
+            filled: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(super) fn report(&self, event: Event<'_>) {
+        self.events.report(event);
+    }
+
+    /// The keys that may be used now.
+    pub(super) fn current(&self) -> Result<Arc<KeySet>, KeysUnavailable> {
+        let loaded = self.current.load();
+        match &*loaded {
+            Some(loaded) if !self.is_expired(loaded) => Ok(Arc::clone(&loaded.set)),
+            _ => Err(KeysUnavailable),
+        }
+    }
+
+    /// The last good keys, however old.
+    pub(super) fn last_good(&self) -> Option<Arc<KeySet>> {
+        self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.set))
+    }
+
+    /// Puts new keys in the place of the old.
+    pub(super) fn publish(&self, Published { set, refused }: Published) {
+        let keys = set.len();
+        for why in refused {
+            self.report(Event::KeyRefused { issuer: &self.issuer, why });
+        }
+        self.current.store(Some(Arc::new(Loaded { set: Arc::new(set), at: self.clock.now() })));
+        *self.last_error() = None;
+        self.filled.send_replace(true);
+        self.report(Event::KeyRefresh { issuer: &self.issuer, outcome: RefreshOutcome::Fresh, keys });
+    }
+
+    /// Keeps the old keys.
+    pub(super) fn failed(&self, outcome: RefreshOutcome, why: String) {
+        let keys = self.last_good().map_or(0, |set| set.len());
+        tracing::warn!(issuer = %self.issuer, error = %why, keys, "keys not refreshed");
+        *self.last_error() = Some(why);
+        self.report(Event::KeyRefresh { issuer: &self.issuer, outcome, keys });
+    }
+
+    pub(super) async fn wait(&self, limit: Duration) -> bool {
+        let mut filled = self.filled.subscribe();
+        tokio::time::timeout(limit, filled.wait_for(|filled| *filled)).await.is_ok_and(|filled| filled.is_ok())
+    }
+
+    pub(super) fn status(&self) -> KeyStatus {
+        let loaded = self.current.load_full();
+        KeyStatus {
+            keys: loaded.as_ref().map_or(0, |loaded| loaded.set.len()),
+            last_success: loaded.as_ref().map(|loaded| loaded.at),
+            last_error: self.last_error().clone(),
+            expired: loaded.is_some_and(|loaded| self.is_expired(&loaded)),
+        }
+    }
+
+    fn is_expired(&self, loaded: &Loaded) -> bool {
+        self.max_age.is_some_and(|max_age| self.clock.now().since(loaded.at) > max_age)
+    }
+
+    fn last_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,140 @@
+//! The checks of a token by name, and what watches them. `tollgate token` shows the same run that decides on
+//! requests: an observer is told of each check that passed, and the failure names its own.
+
+use std::fmt;
+
+use super::error::AuthnError;
+use crate::core::reason::Reason;
+
+macro_rules! checks {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
+        /// One check of a token. The order is that in which they run.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Check { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Check {
+            /// Every check, in the order in which they run.
+            pub const ALL: &'static [Check] = &[$(Check::$name,)+];
+
+            /// Its name for people.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+checks! {
+    /// The token's length.
+    Size = "size";
+    /// Three parts of strict base64url (RFC 7515 §7.1).
+    Form = "compact form";
+    /// The JOSE header: JSON without duplicates, nothing that is not supported.
+    Header = "header";
+    /// The claims: JSON without duplicates.
+    Payload = "claims set";
+    /// `iss`.
+    Issuer = "issuer";
+    /// `alg`.
+    Algorithm = "algorithm";
+    /// `kid` is there where it must be.
+    KeyId = "key id";
+    /// `exp`.
+    Expiry = "expiry";
+    /// `nbf`.
+    NotBefore = "not before";
+    /// `iat`.
+    IssuedAt = "issued at";
+    /// The time from `iat` to `exp`.
+    Lifetime = "lifetime";
+    /// The header's `typ`, and claims that mark other kinds of token.
+    Type = "token type";
+    /// The types of `sub` and `aud`, and the RFC 9068 claims where they are required.
+    Claims = "claims";
+    /// The form of `cnf`.
+    Binding = "binding";
+    /// A key of the issuer that the token names and that fits its algorithm.
+    Key = "key";
+    /// The signature.
+    Signature = "signature";
+    /// Proof that the sender holds what `cnf` names.
+    Possession = "proof of possession";
+}
+
+impl Check {
+    pub(crate) fn fails(self, reason: Reason, detail: impl Into<String>) -> Failure {
+        Failure { check: self, error: AuthnError::new(reason, detail) }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A check that a token did not pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{check}: {error}")]
+pub struct Failure {
+    /// Which.
+    pub check: Check,
+    /// Why.
+    pub error: AuthnError,
+}
+
+impl From<Failure> for AuthnError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Is told of the checks that a token passes. The detail is only put into words by observers that ask for it.
+pub trait Trace: Send {
+    /// Called once for each check that passed.
+    fn passed(&mut self, check: Check, detail: fmt::Arguments<'_>);
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Trace for Unwatched {
+    fn passed(&mut self, _: Check, _: fmt::Arguments<'_>) {}
+}
+
+/// How one check of a report ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Passed; with what was seen.
+    Passed(String),
+    /// Failed, and ended the run.
+    Failed(AuthnError),
+    /// Did not run, since an earlier one failed.
+    NotReached,
+}
+
+/// Writes down the checks that passed.
+#[derive(Debug, Default)]
+pub(crate) struct Recorder(Vec<(Check, String)>);
+
+impl Trace for Recorder {
+    fn passed(&mut self, check: Check, detail: fmt::Arguments<'_>) {
+        self.0.retain(|(known, _)| *known != check);
+        self.0.push((check, detail.to_string()));
+    }
+}
+
+impl Recorder {
+    /// Every check with its outcome, in the order in which they run.
+    pub(crate) fn steps(mut self, failure: Option<&Failure>) -> Vec<(Check, Outcome)> {
+        let mut outcome = |check: Check| match failure {
+            Some(failure) if failure.check == check => Outcome::Failed(failure.error.clone()),
+            _ => match self.0.iter_mut().find(|(passed, _)| *passed == check) {
+                Some((_, detail)) => Outcome::Passed(std::mem::take(detail)),
+                None => Outcome::NotReached,
+            },
+        };
+        Check::ALL.iter().map(|check| (*check, outcome(*check))).collect()
+    }
+}

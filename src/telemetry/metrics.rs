@@ -1,0 +1,204 @@
+//! Every metric there is. `docs/metrics.md` explains them to operators.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::duration::DurationHistogram;
+use crate::core::event::Event;
+use crate::core::reason::Reason;
+
+/// Label names with their values.
+type Labels<const N: usize> = [(&'static str, Arc<str>); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+
+/// The `rule` label of answers that no rule had a part in.
+const NO_RULE: &str = "-";
+
+/// Every metric there is.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    decisions: Counters<3>,
+    durations: DurationHistogram,
+    in_flight: Gauge,
+    cache_lookups: Counters<2>,
+    key_refreshes: Counters<2>,
+    keys: Family<Labels<1>, Gauge>,
+    unknown_kids: Counters<2>,
+    keys_refused: Counters<2>,
+    reloads: Counters<1>,
+    generation: Gauge,
+    last_reload: Gauge<f64, AtomicU64>,
+    panics: Counter,
+    rules: Handles<RuleHandles>,
+    issuers: Handles<IssuerHandles>,
+}
+
+/// What a decision counts into, found by a rule's name without making labels.
+#[derive(Debug)]
+struct RuleHandles {
+    reasons: [OnceLock<Counter>; Reason::ALL.len()],
+}
+
+impl Default for RuleHandles {
+    fn default() -> Self {
+        Self { reasons: [const { OnceLock::new() }; Reason::ALL.len()] }
+    }
+}
+
+/// What a cache lookup counts into.
+#[derive(Debug)]
+struct IssuerHandles {
+    hits: Counter,
+    misses: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tollgate");
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running program", version);
+        macro_rules! registered {
+            ($name:literal, $help:literal) => {{
+                let metric = Default::default();
+                registry.register($name, $help, Clone::clone(&metric));
+                metric
+            }};
+        }
+        Self {
+            decisions: registered!("decisions", "Answered Checks, by rule, outcome and reason"),
+            durations: registered!("decision_duration_seconds", "Time from a decoded Check to its answer"),
+            in_flight: registered!("checks_in_flight", "Checks that are being decided"),
+            cache_lookups: registered!("token_cache_lookups", "Lookups in the cache of validated tokens"),
+            key_refreshes: registered!("key_refreshes", "Attempts to read or fetch an issuer's keys"),
+            keys: registered!("keys", "Usable keys of an issuer"),
+            unknown_kids: registered!("unknown_kid", "Tokens that named a key the issuer does not have"),
+            keys_refused: registered!("keys_refused", "Published keys that are not used"),
+            reloads: registered!("reloads", "Configurations that were put into service, or were not"),
+            generation: registered!("config_generation", "The generation of the configuration in service"),
+            last_reload: registered!(
+                "config_last_success_timestamp_seconds",
+                "When the configuration in service was loaded"
+            ),
+            panics: registered!("panics", "Decisions that panicked and were answered with a denial"),
+            rules: Handles::default(),
+            issuers: Handles::default(),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// For encoding.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Counts a decision.
+    pub(super) fn decision(&self, rule: Option<&str>, reason: Reason, took: Duration) {
+        self.durations.observe(took);
+        let rule = rule.unwrap_or(NO_RULE);
+        self.rules.with(
+            rule,
+            |_| RuleHandles::default(),
+            |handles| {
+                if let Some(slot) = handles.reasons.get(reason as usize) {
+                    slot.get_or_init(|| self.decisions.get_or_create_owned(&decision_labels(rule, reason))).inc();
+                }
+            },
+        );
+    }
+
+    /// Counts a Check as in flight until the value is dropped.
+    pub(super) fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// Counts an event.
+    pub(super) fn event(&self, event: Event<'_>) {
+        match event {
+            Event::TokenCache { issuer, hit } => self.issuers.with(
+                issuer,
+                |name| {
+                    let counter = |result: &str| {
+                        self.cache_lookups.get_or_create_owned(&[("issuer", name.clone()), ("result", result.into())])
+                    };
+                    IssuerHandles { hits: counter("hit"), misses: counter("miss") }
+                },
+                |handles| _ = if hit { &handles.hits } else { &handles.misses }.inc(),
+            ),
+            Event::KeyRefresh { issuer, outcome, keys } => {
+                let labels = [("issuer", issuer.into()), ("outcome", outcome.as_str().into())];
+                self.key_refreshes.get_or_create_owned(&labels).inc();
+                let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+                self.keys.get_or_create_owned(&[("issuer", issuer.into())]).set(keys);
+            }
+            Event::KeyRefused { issuer, why } => {
+                self.keys_refused.get_or_create_owned(&[("issuer", issuer.into()), ("why", why.into())]).inc();
+            }
+            Event::UnknownKid { issuer, refetched } => {
+                let labels = [("issuer", issuer.into()), ("refetched", yes_no(refetched))];
+                self.unknown_kids.get_or_create_owned(&labels).inc();
+            }
+            Event::Reload { applied, generation, at } => {
+                self.reloads.get_or_create_owned(&[("applied", yes_no(applied))]).inc();
+                self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+                if applied {
+                    self.last_reload.set(Duration::from_millis(at.as_unix_millis().unsigned_abs()).as_secs_f64());
+                }
+            }
+            Event::Panic => _ = self.panics.inc(),
+        }
+    }
+}
+
+fn decision_labels(rule: &str, reason: Reason) -> Labels<3> {
+    let outcome = if reason.allows() { "allow" } else { "deny" };
+    [("rule", rule.into()), ("outcome", outcome.into()), ("reason", reason.code().into())]
+}
+
+fn yes_no(yes: bool) -> Arc<str> {
+    if yes { "true" } else { "false" }.into()
+}
+
+/// A Check that is being decided; see [`super::Recorder::in_flight`].
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Resolved metrics by a name from the configuration: a shared lock and one look-up on the hot path.
+#[derive(Debug)]
+struct Handles<T>(RwLock<HashMap<Arc<str>, Arc<T>>>);
+
+impl<T> Default for Handles<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T> Handles<T> {
+    fn with(&self, name: &str, make: impl FnOnce(&Arc<str>) -> T, apply: impl FnOnce(&T)) {
+        // A poisoned lock guards a map that is still whole: nothing in here leaves it half-changed.
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let handle = known.unwrap_or_else(|| {
+            let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let name: Arc<str> = name.into();
+            Arc::clone(map.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(make(&name))))
+        });
+        apply(&handle);
+    }
+}

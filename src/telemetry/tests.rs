@@ -1,0 +1,132 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::core::answer::DecisionId;
+use crate::core::decide::refuse;
+use crate::core::event::RefreshOutcome;
+use crate::core::reason::Reason;
+use crate::core::rule::{Action, DenialStyle, Injection, Rule};
+
+fn answer(rule: Option<&str>, reason: Reason) -> Answer {
+    let rule = rule.map(|name| {
+        let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
+        Arc::new(Rule { name: name.into(), action: Action::Deny, injection, denial })
+    });
+    Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
+}
+
+fn every_event() -> [Event<'static>; 6] {
+    let issuer = "keycloak";
+    [
+        Event::TokenCache { issuer, hit: true },
+        Event::KeyRefresh { issuer, outcome: RefreshOutcome::Fresh, keys: 3 },
+        Event::KeyRefused { issuer, why: "too short" },
+        Event::UnknownKid { issuer, refetched: false },
+        Event::Reload { applied: true, generation: 4, at: Timestamp::from_unix_millis(1_700_000_000_500) },
+        Event::Panic,
+    ]
+}
+
+fn exercised() -> Recorder {
+    let recorder = Recorder::default();
+    for event in every_event() {
+        recorder.report(event);
+    }
+    recorder.decision(&answer(Some("health"), Reason::DeniedByRule), Duration::from_micros(30));
+    recorder
+}
+
+#[test]
+fn decisions_are_counted_by_rule_outcome_and_reason() {
+    let recorder = Recorder::default();
+    for _ in 0..3 {
+        recorder.decision(&answer(Some("a\"b\n"), Reason::MissingToken), Duration::from_micros(30));
+    }
+    recorder.decision(&answer(None, Reason::NoRule), Duration::from_secs(2));
+    let text = recorder.exposition(Exposition::OpenMetrics);
+    for line in [
+        r#"tollgate_decisions_total{rule="a\"b\n",outcome="deny",reason="missing_token"} 3"#,
+        r#"tollgate_decisions_total{rule="-",outcome="deny",reason="no_rule"} 1"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="0.000025"} 0"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="0.00005"} 3"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="1.0"} 3"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="+Inf"} 4"#,
+        "tollgate_decision_duration_seconds_count 4",
+        "tollgate_decision_duration_seconds_sum 2.00009",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+    }
+}
+
+#[test]
+fn every_reason_has_a_counter_of_its_own() {
+    let recorder = Recorder::default();
+    for reason in Reason::ALL {
+        recorder.decision(&answer(Some("r"), *reason), Duration::ZERO);
+    }
+    let text = recorder.exposition(Exposition::OpenMetrics);
+    for reason in Reason::ALL {
+        let outcome = if reason.allows() { "allow" } else { "deny" };
+        let line = format!(r#"tollgate_decisions_total{{rule="r",outcome="{outcome}",reason="{reason}"}} 1"#);
+        assert!(text.lines().any(|have| have == line), "{line}");
+    }
+}
+
+#[test]
+fn events_are_counted() {
+    let recorder = exercised();
+    recorder.report(Event::TokenCache { issuer: "keycloak", hit: false });
+    let at = Timestamp::from_unix_seconds(1);
+    recorder.report(Event::Reload { applied: false, generation: 4, at });
+    let busy = (recorder.in_flight(), recorder.in_flight());
+    let text = recorder.exposition(Exposition::OpenMetrics);
+    for line in [
+        r#"tollgate_token_cache_lookups_total{issuer="keycloak",result="hit"} 1"#,
+        r#"tollgate_token_cache_lookups_total{issuer="keycloak",result="miss"} 1"#,
+        r#"tollgate_key_refreshes_total{issuer="keycloak",outcome="fresh"} 1"#,
+        r#"tollgate_keys{issuer="keycloak"} 3"#,
+        r#"tollgate_unknown_kid_total{issuer="keycloak",refetched="false"} 1"#,
+        r#"tollgate_keys_refused_total{issuer="keycloak",why="too short"} 1"#,
+        r#"tollgate_reloads_total{applied="true"} 1"#,
+        r#"tollgate_reloads_total{applied="false"} 1"#,
+        "tollgate_config_generation 4",
+        "tollgate_config_last_success_timestamp_seconds 1700000000.5",
+        "tollgate_panics_total 1",
+        "tollgate_checks_in_flight 2",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+    }
+    drop(busy);
+    assert!(recorder.exposition(Exposition::OpenMetrics).contains("\ntollgate_checks_in_flight 0\n"));
+}
+
+#[test]
+fn the_older_format_names_counters_as_their_samples() {
+    let text = exercised().exposition(Exposition::Prometheus);
+    for line in [
+        "# HELP tollgate_decisions_total Answered Checks, by rule, outcome and reason.",
+        "# TYPE tollgate_decisions_total counter",
+        "# TYPE tollgate_build_info gauge",
+        "# TYPE tollgate_decision_duration_seconds histogram",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+    }
+    assert!(!text.contains("# EOF"));
+    assert_eq!(Exposition::accepted("application/openmetrics-text; version=1.0.0,text/plain"), Exposition::OpenMetrics);
+    assert_eq!(Exposition::accepted("text/plain, */*"), Exposition::Prometheus);
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_exported_families() {
+    let text = exercised().exposition(Exposition::Prometheus);
+    let exported: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let documented: BTreeSet<&str> = include_str!("../../docs/metrics.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `tollgate_").map(|_| line))
+        .filter_map(|line| line.split('`').nth(1)?.split('{').next())
+        .collect();
+    assert_eq!(exported, documented);
+}
