@@ -813,6 +813,9 @@ fn what_loads_satisfies_the_schema() {
     }
     for (text, wanted) in [
         ("rule: []", "unknown key `rule`"),
+        ("rules:", ".rules: `null` is not of type"),
+        ("denial: { status: }", ".denial.status: `null` is not of type"),
+        ("issuers: { a: { keys: } }", ".issuers.a.keys: `null` is not of type"),
         ("server: { check: [] }", ".server.check: too few items"),
         ("server: { check: [{ listen: a }] }", "\"direction\" is missing"),
         ("server: { check: [{ listen: 1, direction: inbound }] }", "listen: `1` is not of type"),
