@@ -10,6 +10,7 @@ mod exit;
 mod health;
 mod printable;
 mod schema;
+mod serve;
 mod token;
 
 use std::ffi::OsString;
@@ -57,6 +58,7 @@ Environment:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::ServeArgs),
     Check(check::CheckArgs),
     Token(token::TokenArgs),
     Doctor(doctor::DoctorArgs),
@@ -79,8 +81,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Yes };
         }
     };
-    let out = &mut io::stdout().lock();
+    let out = &mut io::stdout();
     let done = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
