@@ -277,7 +277,7 @@ fn errors_of_the_server() {
             "deadline: 0s\nfirst_keys: 1y",
             "deadline: 150",
             "reflection: yes",
-            "limits: { max_message_bytes: 1, max_concurrent_streams: 0, max_connections: -1, tls_handshake: 1ms, max_in_flight: 0x10000000 }",
+            "limits: { max_message_bytes: 1, max_concurrent_streams: 0, max_connections: -1, tls_handshake: 1ms, max_in_flight: 268435456 }",
             "limits: { max_connections: 010, max_in_flight: 4_096, max_concurrent_streams: \"5\" }",
             "drain: { delay: 1h, grace: 1d }",
         ]
@@ -564,4 +564,437 @@ fn errors_of_syntax() {
         "a: &a [*a]\n",
     ];
     insta::assert_snapshot!(answers(texts.map(|text| (text, text.to_owned()))));
+}
+
+#[test]
+fn ten_thousand_rules_load_in_little_time() {
+    let rules: String = (0..10_000)
+        .map(|n| {
+            format!(
+                "  - name: rule-{n}\n    match: {{ hosts: [\"h{}.example.com\"], paths: [\"/s{n}/{{id}}/**\"], methods: [GET, POST] }}\n    require: {{ use: orders, scopes: {{ any: [\"s{n}.read\", admin] }}, claims: [{{ path: oid, equals_path: id }}, {{ path: mail, pattern: \"[a-z]+@example\\\\.com\" }}] }}\n    inject: {{ x-user-id: \"{{subject}}\", x-n: \"{n} {{path.id}}\" }}\n    response_headers: {{ x-rule: \"{n}\" }}\n",
+                n % 100
+            )
+        })
+        .collect();
+    let good = with_rules(&[]) + &rules;
+    let start = std::time::Instant::now();
+    let config = load(&good).unwrap();
+    let took = start.elapsed();
+    assert_eq!(config.table.rules().len(), 10_000);
+    // Unoptimised and on a busy machine; linear in any case.
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+
+    let bad =
+        good.replace("inject: {", "injekt: 1\n    inject: {").replace("methods: [GET, POST]", "methods: [get, 1]");
+    let start = std::time::Instant::now();
+    let errors = config::load_from(&bad, directory().path(), Path::new("policy.yaml")).unwrap_err();
+    let took = (took, start.elapsed());
+    assert_eq!(errors.0.len(), 30_000);
+    assert!(took.1 < std::time::Duration::from_secs(40), "{took:?}");
+    println!("loaded and refused in {took:?}");
+}
+
+/// A block of Markdown between fences, and what stands behind the opening one.
+fn blocks(markdown: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in markdown.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => open = Some((info.to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, text)), None) => *text += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none());
+    found
+}
+
+/// A whole file around a block of the documentation.
+fn completed(info: &str, block: &str) -> String {
+    let issuers = "issuers:
+  keycloak: { issuer: \"https://keycloak.internal/realms/shop\", keys: { discovery: true } }
+  scalekit: { issuer: \"https://scalekit.internal\", keys: { discovery: true }, claims: { extra: { plan: plan } } }
+";
+    let server = "server: { check: [{ listen: \"unix:/run/in.sock\", direction: inbound }, { listen: \"127.0.0.1:1\", direction: outbound }] }\n";
+    let sets = "requirements:\n  orders-api: { issuers: [keycloak], audience: { any: [orders] } }\n";
+    match info {
+        "yaml file" => block.to_owned(),
+        "yaml server" => format!("server:\n{}{issuers}rules: []\n", indented(block, 2)),
+        "yaml issuer" => format!("{server}issuers:\n  example:\n{}rules: []\n", indented(block, 4)),
+        "yaml rule" => format!("{server}{issuers}{sets}rules:\n{}", indented(block, 2)),
+        "yaml top" => format!("{server}{issuers}{block}rules: []\n"),
+        other => panic!("what is `{other}`?"),
+    }
+}
+
+/// Every block of the documentation and every shipped example, as a whole file.
+fn documents() -> Vec<(String, String)> {
+    let markdown = std::fs::read_to_string("docs/policy.md").unwrap();
+    let mut documents: Vec<(String, String)> = blocks(&markdown)
+        .into_iter()
+        .filter(|(info, _)| !info.is_empty())
+        .map(|(info, block)| (format!("docs/policy.md, {info}:\n{block}"), completed(&info, &block)))
+        .collect();
+    assert!(documents.len() > 10, "{}", documents.len());
+    for entry in std::fs::read_dir("examples").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            documents.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    documents
+}
+
+#[test]
+fn every_block_of_the_documentation_and_every_example_loads() {
+    let dir = directory();
+    let rules = dir.path().join("rules.d");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("a.yaml"), "rules: []\n").unwrap();
+    for (shown, text) in documents() {
+        if let Err(errors) = load_in(dir.path(), &text) {
+            panic!("{shown}\n{errors}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn examples_load_where_they_are() {
+    for entry in std::fs::read_dir("examples").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    fn keys(schema: &serde_json::Value, found: &mut Vec<String>) {
+        match schema {
+            serde_json::Value::Object(object) => {
+                if let Some(serde_json::Value::Object(properties)) = object.get("properties") {
+                    found.extend(properties.keys().cloned());
+                }
+                object.values().for_each(|value| keys(value, found));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let markdown = std::fs::read_to_string("docs/policy.md").unwrap();
+    let mut names = Vec::new();
+    keys(&config::schema(), &mut names);
+    assert!(names.len() > 80, "{}", names.len());
+    for name in names {
+        // In the first column of a table or in running text, as code.
+        let mentioned = ["`", ".", "{ ", ", "].iter().any(|before| {
+            [":", "`", ",", ".", " }", "["].iter().any(|after| markdown.contains(&format!("{before}{name}{after}")))
+        });
+        assert!(mentioned, "`{name}` is not in docs/policy.md");
+    }
+}
+
+/// What of `value` does not satisfy `schema`, for the keywords that our schema uses. An unknown keyword is a mistake here.
+fn violations(
+    root: &serde_json::Value,
+    schema: &serde_json::Value,
+    value: &serde_json::Value,
+    at: &str,
+) -> Vec<String> {
+    use serde_json::Value;
+    let object = match schema {
+        Value::Bool(true) => return Vec::new(),
+        Value::Object(object) => object,
+        other => return vec![format!("{at}: the schema is `{other}`")],
+    };
+    let mut found = Vec::new();
+    for (keyword, operand) in object {
+        match (keyword.as_str(), operand) {
+            ("$schema" | "$defs" | "title" | "description" | "default" | "format", _) => {}
+            ("$ref", Value::String(to)) => {
+                let target = root.pointer(to.strip_prefix('#').unwrap()).unwrap();
+                found.extend(violations(root, target, value, at));
+            }
+            ("type", kinds) => {
+                let is = |kind: &Value| match kind.as_str().unwrap() {
+                    "null" => value.is_null(),
+                    "boolean" => value.is_boolean(),
+                    "integer" => value.is_i64() || value.is_u64(),
+                    "number" => value.is_number(),
+                    "string" => value.is_string(),
+                    "array" => value.is_array(),
+                    "object" => value.is_object(),
+                    other => panic!("type {other}"),
+                };
+                if !kinds.as_array().map_or_else(|| is(kinds), |kinds| kinds.iter().any(is)) {
+                    found.push(format!("{at}: `{value}` is not of type {kinds}"));
+                }
+            }
+            ("const", want) if want != value => found.push(format!("{at}: `{value}` is not {want}")),
+            ("const", _) => {}
+            ("enum", Value::Array(choices)) if !choices.contains(value) => {
+                found.push(format!("{at}: `{value}` is not one of {operand}"));
+            }
+            ("enum", _) => {}
+            ("anyOf" | "oneOf", Value::Array(choices)) => {
+                let fits = choices.iter().filter(|choice| violations(root, choice, value, at).is_empty()).count();
+                if fits == 0 || keyword == "oneOf" && fits > 1 {
+                    found.push(format!("{at}: `{value}` fits {fits} choices"));
+                }
+            }
+            ("properties", Value::Object(properties)) => {
+                for (key, schema) in properties {
+                    if let Some(value) = value.get(key) {
+                        found.extend(violations(root, schema, value, &format!("{at}.{key}")));
+                    }
+                }
+            }
+            ("required", Value::Array(keys)) => {
+                let missing = keys.iter().filter(|key| value.is_object() && value.get(key.as_str().unwrap()).is_none());
+                found.extend(missing.map(|key| format!("{at}: {key} is missing")));
+            }
+            ("additionalProperties", schema) => {
+                let known = object.get("properties").and_then(Value::as_object);
+                for (key, value) in value.as_object().into_iter().flatten() {
+                    if known.is_some_and(|known| known.contains_key(key)) {
+                        continue;
+                    }
+                    match schema {
+                        Value::Bool(false) => found.push(format!("{at}: unknown key `{key}`")),
+                        schema => found.extend(violations(root, schema, value, &format!("{at}.{key}"))),
+                    }
+                }
+            }
+            ("items", schema) => {
+                for (index, value) in value.as_array().into_iter().flatten().enumerate() {
+                    found.extend(violations(root, schema, value, &format!("{at}[{index}]")));
+                }
+            }
+            ("minItems", least) => {
+                if value.as_array().is_some_and(|items| (items.len() as u64) < least.as_u64().unwrap()) {
+                    found.push(format!("{at}: too few items"));
+                }
+            }
+            ("minimum", least) => {
+                if value.as_f64().is_some_and(|number| number < least.as_f64().unwrap()) {
+                    found.push(format!("{at}: `{value}` is less than {least}"));
+                }
+            }
+            ("maximum", most) => {
+                if value.as_f64().is_some_and(|number| number > most.as_f64().unwrap()) {
+                    found.push(format!("{at}: `{value}` is more than {most}"));
+                }
+            }
+            ("pattern", Value::String(pattern)) => {
+                if value.as_str().is_some_and(|text| !regex::Regex::new(pattern).unwrap().is_match(text)) {
+                    found.push(format!("{at}: `{value}` does not match {pattern}"));
+                }
+            }
+            (keyword, operand) => panic!("the keyword `{keyword}: {operand}` is not known here"),
+        }
+    }
+    found
+}
+
+#[test]
+fn what_loads_satisfies_the_schema() {
+    let schema = config::schema();
+    let dir = directory();
+    let rules = dir.path().join("rules.d");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("a.yaml"), "rules: []\n").unwrap();
+    for (shown, text) in documents() {
+        let document = load_in(dir.path(), &text).unwrap().effective();
+        let violations = violations(&schema, &schema, &document, "");
+        assert!(violations.is_empty(), "{shown}\n{violations:#?}");
+    }
+    for (text, wanted) in [
+        ("rule: []", "unknown key `rule`"),
+        ("server: { check: [] }", ".server.check: too few items"),
+        ("server: { check: [{ listen: a }] }", "\"direction\" is missing"),
+        ("server: { check: [{ listen: 1, direction: inbound }] }", "listen: `1` is not of type"),
+        ("server: { deadline: 150 }", ".server.deadline"),
+        ("issuers: { a: { algorithms: [HS256] } }", ".issuers.a.algorithms"),
+        ("rules: [{ name: a, deny: false }]", ".rules[0].deny"),
+        ("rules: [{ name: a, denial: { status: 200 } }]", ".rules[0].denial"),
+    ] {
+        let document: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let violations = violations(&schema, &schema, &document, "").join("\n");
+        assert!(violations.contains(wanted), "{text}\n{violations}");
+    }
+}
+
+#[test]
+fn the_published_schema_is_the_types() {
+    let path = "docs/policy.schema.json";
+    let text = serde_json::to_string_pretty(&config::schema()).unwrap() + "\n";
+    if std::env::var_os("INSTA_UPDATE").is_some_and(|mode| mode == "always") {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert!(std::fs::read_to_string(path).unwrap() == text, "{path} is out of date: run with `INSTA_UPDATE=always`");
+    assert_eq!(config::schema()["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    use tollgate::authn::spec::{Algorithm, CredentialSource, IssuerClaim, KeySource};
+    use tollgate::config::server::Address;
+    let config =
+        load(&with_sections(SERVER, "issuer: https://kc.internal/realms/a/\nkeys: { discovery: true }")).unwrap();
+    let server = &config.server;
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(server.deadline, std::time::Duration::from_millis(150));
+    assert_eq!((server.first_keys, server.drain.delay, server.drain.grace), (seconds(2), seconds(2), seconds(10)));
+    assert_eq!(server.limits.max_message_bytes, 1 << 20);
+    assert_eq!((server.limits.max_concurrent_streams, server.limits.max_connections), (1024, 1024));
+    assert_eq!((server.limits.max_in_flight, server.limits.tls_handshake), (4096, seconds(5)));
+    assert!(!server.reflection && server.probes.is_none() && server.control.is_none());
+    assert_eq!(server.check[0].address, Address::Unix { path: "/run/in.sock".into(), mode: 0o660 });
+    let issuer = &config.issuers[0];
+    assert_eq!(&*issuer.name, "a");
+    assert_eq!(issuer.issuer, IssuerClaim::Exact("https://kc.internal/realms/a/".into()));
+    assert_eq!(issuer.algorithms, [Algorithm::RS256, Algorithm::ES256]);
+    assert!(!issuer.kid_optional && !issuer.times_in_strings && !issuer.rfc9068);
+    assert_eq!((issuer.leeway, issuer.max_lifetime, issuer.max_token_bytes), (seconds(30), None, 8192));
+    assert_eq!(issuer.credential, CredentialSource::Authorization);
+    assert_eq!((issuer.cache.max_age, issuer.cache.max_bytes), (seconds(300), 64 << 20));
+    let paths = |paths: &[tollgate::core::principal::ClaimPath]| {
+        paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(paths(&issuer.claims.client), "client_id azp");
+    assert_eq!(paths(&issuer.claims.scopes), "scope scp scopes");
+    assert_eq!((issuer.claims.subject.to_string(), issuer.claims.audience.to_string()), ("sub".into(), "aud".into()));
+    assert!(issuer.claims.roles.is_empty() && issuer.claims.service.is_none() && issuer.claims.tenant.is_none());
+    let KeySource::Discovery { url, allowed_hosts, fetch } = &issuer.keys else { panic!("{:?}", issuer.keys) };
+    assert_eq!(url.as_str(), "https://kc.internal/realms/a/.well-known/openid-configuration");
+    assert!(allowed_hosts.is_empty() && !fetch.allow_insecure_http);
+    assert_eq!((fetch.refresh, fetch.refresh_bounds), (seconds(600), (seconds(30), seconds(3600))));
+    assert_eq!((fetch.timeout, fetch.stale_keys, fetch.unknown_kid_cooldown), (seconds(5), seconds(3600), seconds(15)));
+    let pem = load(&with_sections(SERVER, ISSUER)).unwrap();
+    assert!(pem.issuers[0].kid_optional);
+    let KeySource::Pem(files) = &pem.issuers[0].keys else { panic!("{:?}", pem.issuers[0].keys) };
+    assert!(files[0].is_absolute() && files[0].ends_with("keys/passport.pem"));
+}
+
+#[test]
+fn loopback_keys_may_come_over_plain_http() {
+    for (url, allowed) in [
+        ("http://127.0.0.1:8080/certs", true),
+        ("http://[::1]/certs", true),
+        ("http://localhost/certs", true),
+        ("http://localhost.example.com/certs", false),
+        ("http://10.0.0.1/certs", false),
+        ("https://10.0.0.1/certs", true),
+    ] {
+        let issuer = |more: &str| format!("issuer: https://a\nkeys: {{ jwks: \"{url}\"{more} }}");
+        assert_eq!(load(&with_sections(SERVER, &issuer(""))).is_ok(), allowed, "{url}");
+        load(&with_sections(SERVER, &issuer(", allow_insecure_http: true"))).unwrap();
+    }
+}
+
+#[test]
+fn named_sets_are_shared_and_added_to() {
+    use std::sync::Arc;
+    use tollgate::core::rule::{Action, AudienceRequirement, IssuerIndex, Requirements};
+    let config = load(&with_rules(&[
+        "name: a\nmatch: { paths: [/a] }\nrequire: orders",
+        "name: b\nmatch: { paths: [/b] }\nrequire: orders",
+        "name: c\nmatch: { paths: [/c] }\nrequire: { use: orders, scopes: { all: [x] }, claims: [{ path: b, present: true }] }",
+        "name: d\nmatch: { paths: [\"/d/{org}\"] }\nallow: optional\nrequire: tenants",
+    ]))
+    .unwrap();
+    let required = |index: usize| -> Arc<Requirements> {
+        match &config.table.rules()[index].action {
+            Action::Require(requirements) | Action::Optional(requirements) => Arc::clone(requirements),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(Arc::ptr_eq(&required(0), &required(1)));
+    let added = required(2);
+    assert_eq!((added.claims.len(), added.scopes.len(), &*added.issuers), (2, 1, &[IssuerIndex(1)][..]));
+    assert!(matches!(&added.audience, AudienceRequirement::Checked(names) if *names.any == ["orders".into()]));
+    assert!(matches!(config.table.rules()[3].action, Action::Optional(_)));
+    let chained = with_rules(&[ALLOW]).replace("  tenants:", "  more: { use: orders }\n  tenants:");
+    assert_refused(&chained, "requirements.more.use: sets do not build on each other");
+}
+
+#[test]
+fn rule_files_join_the_table() {
+    let dir = directory();
+    let rules = dir.path().join("rules.d");
+    std::fs::create_dir(&rules).unwrap();
+    let main = with_rules(&[]).replace("rules:\n", "rules_dir: rules.d\n");
+    let answer = |files: &[(&str, &str)], main: &str| {
+        for entry in std::fs::read_dir(&rules).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (name, text) in files {
+            std::fs::write(rules.join(name), text).unwrap();
+        }
+        load_in(dir.path(), main).map_err(|errors| errors.replace(&dir.path().display().to_string(), "DIR"))
+    };
+    let a = "rules:\n  - { name: a, match: { paths: [/a] }, allow: anonymous }\n";
+    let b = "rules:\n  - { name: b, match: { paths: [/b] }, require: orders }\n";
+    let config = answer(&[("2.yaml", b), ("1.yml", a), (".hidden.yaml", "x"), ("notes.txt", "x")], &main).unwrap();
+    let names: Vec<&str> = config.table.rules().iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(config.sources.len(), 3);
+    assert!(config.sources[1].path.ends_with("rules.d/1.yml") && config.sources[1].sha256.len() == 64);
+    assert_eq!(config.effective()["rules"][1]["name"], "b");
+    let both = format!("{main}rules: [{{ name: c, match: {{ paths: [/c] }}, allow: anonymous }}]\n");
+    assert_eq!(answer(&[("1.yaml", a)], &both).unwrap().table.rules().len(), 2);
+
+    // Nobody said that there are no rules.
+    let errors = answer(&[], &main).unwrap_err();
+    assert!(errors.contains("`rules` is missing"), "{errors}");
+    assert!(answer(&[("1.yaml", "rules: []\n")], &main).unwrap().table.rules().is_empty());
+
+    let wrong = "rules:\n  - { name: a, match: { paths: [a] }, allow: anonymous }\nserver: {}\n";
+    let errors =
+        answer(&[("1.yaml", a), ("2.yaml", wrong), ("3.yaml", "rules: ["), ("4.yaml", ""), ("5.yaml", "x: 1")], &main);
+    insta::assert_snapshot!(errors.unwrap_err());
+    let tied = a.replace("name: a", "name: z");
+    let errors = answer(&[("1.yaml", a), ("2.yaml", &tied)], &main).unwrap_err();
+    assert!(errors.starts_with("DIR/rules.d/2.yaml:2:5: rules[0]: rules `a` and `z` match the same"), "{errors}");
+    assert!(errors.contains("(the other one is at 1.yaml:2:5)"), "{errors}");
+    let errors = answer(&[], &main.replace("rules.d", "nowhere")).unwrap_err();
+    assert!(errors.contains("rules_dir: the directory `DIR/nowhere` cannot be read: it does not exist"), "{errors}");
+}
+
+#[test]
+fn every_error_of_every_section_is_there_at_once() {
+    let text = "servr: {}
+server:
+  check: [{ listen: \"0.0.0.0:1\", direction: inbund }, { listen: nowhere }]
+  deadline: soon
+  control: { listen: \"0.0.0.0:2\", token_env: TOLLGATE_TEST_IS_NOT_SET }
+issuers:
+  a: { issuer: https://a, keys: { pem: [gone.pem] }, algorithms: [HS256], leeway: 1h }
+  b: { keys: { jwks: \"http://b\" } }
+identity_headers: [host, x-a, x.a]
+denial: { status: 302 }
+requirements:
+  r: { issuers: [c], scopes: { any: [] } }
+rules:
+  - { name: one, require: q }
+  - { name: one, match: { paths: [x], method: [GET] }, require: { audience: any } }
+  - { require: r, inject: { host: \"{x}\" }, priority: first }
+";
+    let dir = directory();
+    let errors = load_in(dir.path(), text).unwrap_err();
+    insta::assert_snapshot!(errors.replace(&dir.path().display().to_string(), "DIR"));
+}
+
+#[test]
+fn secrets_stay_out_of_sight() {
+    let server = format!("{SERVER}\ncontrol: {{ listen: \"127.0.0.1:1\", token_file: secrets/control }}");
+    let config = load(&with_sections(&server, ISSUER)).unwrap();
+    assert_eq!(config.server.control.as_ref().unwrap().token.expose(), "hunter2hunter2");
+    assert_eq!(config.effective()["server"]["control"]["token_file"], "secrets/control");
+    assert!(!config.effective().to_string().contains("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let written = refused(&with_sections(&server.replace("token_file: secrets/control", "token: hunter2"), ISSUER));
+    assert!(!written.contains("hunter2"), "{written}");
 }

@@ -36,6 +36,7 @@ struct Document {
 pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
     let sink = Sink::default();
     let mut sources = Vec::new();
+
     let main = document(name, bytes, &sink, &mut sources);
     let further = main.as_ref().map(|main| rule_files(main, base_dir, &sink, &mut sources)).unwrap_or_default();
     let parts = main.as_ref().and_then(|main| assemble(main, &further, Surroundings { base_dir }, &sink));
@@ -163,7 +164,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     let server_at = at.key("server");
     let before = sink.count();
     if server_at.node().is_none() {
-        at.missing("`server` is missing: it says where Envoy asks");
+        at.error("`server` is missing: it says where Envoy asks");
     }
     let server = decode::<ServerFile>(&server_at).and_then(|file| server::build(&server_at, &file, around));
     let listeners = server.as_ref().filter(|_| sink.count() == before).map(|server| &*server.check);
@@ -209,7 +210,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         if !std::ptr::eq(document, main) {
             refuse_unknown(&at, RULES_FILE_KEYS);
             if at.key("rules").node().is_none() {
-                at.missing("`rules` is missing; a file with none says `rules: []`");
+                at.error("`rules` is missing; a file with none says `rules: []`");
             }
         }
         let list = at.key("rules");
@@ -225,7 +226,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         }
     }
     if !said {
-        at.missing("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
+        at.error("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
     }
     // Rules that are left out for their errors say nothing about the ties among the others.
     let table = match PolicyTable::compile(specs, &identity_headers) {

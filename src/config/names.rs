@@ -34,7 +34,10 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
         .into_iter()
         .take(LOOKED_AT)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + name.len().min(candidate.len()) / 4)
+        .filter(|(distance, candidate)| {
+            let shorter = name.len().min(candidate.len());
+            *distance < shorter && *distance <= 1 + shorter / 4
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

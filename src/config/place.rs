@@ -157,8 +157,8 @@ impl<'a> At<'a> {
 
     /// The value of a required key, or an error that says what it is for.
     pub(super) fn required<T>(&self, key: &str, value: Option<T>, what: &str) -> Option<T> {
-        if value.is_none() {
-            self.missing(format!("`{key}` is missing: {what}"));
+        if value.is_none() && self.key(key).node.is_none() {
+            self.error(format!("`{key}` is missing: {what}"));
         }
         value
     }

@@ -1,29 +1,31 @@
 //! A YAML document as a tree that knows where each of its values stands.
 
-use std::collections::HashMap;
-use std::fmt;
+mod scalar;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
-use serde_saphyr::{Location, Spanned};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
 
 /// Line and column, from one; zeros where unknown.
 pub(super) type Position = (usize, usize);
 
 /// A value and where it stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) position: Position,
     pub(super) value: Value,
 }
 
-/// What a node holds. Numbers that are no integers of 64 bits are floats.
-#[derive(Debug)]
+/// What a node holds.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
     Bool(bool),
     Unsigned(u64),
+    /// Below zero.
     Signed(i64),
+    /// A number with a fraction or an exponent, or one too large for 64 bits.
     Float(f64),
     Text(String),
     List(Vec<Node>),
@@ -31,7 +33,7 @@ pub(super) enum Value {
 }
 
 /// A key and its value.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) position: Position,
@@ -40,8 +42,21 @@ pub(super) struct Entry {
     pub(super) duplicate_of: Option<Position>,
 }
 
+impl PartialEq for Node {
+    /// Equal values, wherever they stand.
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
 /// Largest file that is read.
 pub(super) const MAX_BYTES: usize = 16 << 20;
+/// Deepest nesting.
+const MAX_DEPTH: usize = 48;
+/// Most values of a file.
+const MAX_NODES: usize = 2_000_000;
+/// Most values that are kept for aliases, or put in for them.
+const MAX_REPEATED: usize = 100_000;
 
 /// Why a text is no document.
 #[derive(Debug)]
@@ -53,77 +68,222 @@ pub(super) struct SyntaxError {
 /// Reads one YAML 1.2 document. Repeated keys are kept, and marked.
 ///
 /// # Errors
-/// Where the text is not one well-formed document, or outgrows the bounds on nesting, nodes and aliases.
+/// Where the text is not one well-formed document, or outgrows the bounds on nesting, values and aliases.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_documents: 1,
-            max_depth: 48,
-            max_nodes: 2_000_000,
-            max_events: 6_000_000,
-            max_aliases: 2_000,
-            max_anchors: 2_000,
-            max_recorded_anchor_events: 100_000,
-            max_recorded_anchor_bytes: 8 << 20,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 100_000,
-            max_replay_stack_depth: 8,
-        },
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        merge_keys: MergeKeyPolicy::AsOrdinary,
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
-        reject_unsupported_tags: true,
-        with_snippet: false,
+    let options = options! {
         emit_comments: false,
+        disallow_directives: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
     };
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| {
-        let position = error.location().map(|at| position(&at)).filter(|at| at.0 > 0);
-        SyntaxError { position, message: message(&error) }
-    })
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str_with_options(text, options) {
+        let (event, span) = event.map_err(scan_error)?;
+        builder.take(event, position(&span))?;
+    }
+    builder.root.ok_or_else(|| SyntaxError { position: None, message: "the file is empty".to_owned() })
 }
 
-/// The parser's message without the position that it repeats, on one line.
-fn message(error: &serde_saphyr::Error) -> String {
-    use serde_saphyr::Error;
-    use serde_saphyr::budget::BudgetBreach;
-    let mut cause = error.without_snippet();
-    while let Error::AliasError { error, .. } = cause {
-        cause = error;
-    }
-    let bound = match cause {
-        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
-            Some("a second document starts here; a file is one document")
-        }
-        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => Some("nested too deeply"),
-        Error::Budget { breach: BudgetBreach::Events { .. } | BudgetBreach::Nodes { .. }, .. } => {
-            Some("too many values; split the file with `rules_dir`")
-        }
-        Error::Budget { .. }
-        | Error::AliasReplayLimitExceeded { .. }
-        | Error::AliasReplayCounterOverflow { .. }
-        | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => {
-            Some("anchors and aliases stand for too much here; for rules, share a set under `requirements`")
-        }
-        _ => None,
-    };
-    if let Some(bound) = bound {
-        return bound.to_owned();
-    }
-    let rendered = cause.to_string();
-    let first = rendered.lines().next().unwrap_or("not YAML");
-    let text = first.split(" at line ").next().unwrap_or(first).trim_end_matches('.');
-    let text = text.strip_prefix("error: ").unwrap_or(text);
-    format!("not readable as YAML: {text}")
+fn scan_error(error: ScanError) -> SyntaxError {
+    let at = error.marker();
+    let message = format!("not readable as YAML: {}", error.info());
+    SyntaxError { position: Some((at.line(), at.col() + 1)).filter(|at| at.0 > 0), message }
 }
 
-fn position(at: &Location) -> Position {
-    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    (number(at.line()), number(at.column()))
+fn position(span: &Span) -> Position {
+    (span.start.line(), span.start.col() + 1)
+}
+
+fn error<T>(at: Position, message: impl Into<String>) -> Result<T, SyntaxError> {
+    Err(SyntaxError { position: Some(at), message: message.into() })
+}
+
+/// Puts events together.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+    anchored: HashMap<usize, Anchored>,
+    nodes: usize,
+    repeated: usize,
+}
+
+/// A list or map that is not complete.
+struct Open {
+    position: Position,
+    anchor: usize,
+    /// Values so far, itself included.
+    size: usize,
+    /// Levels below, itself included.
+    depth: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, key: Option<(String, Position)>, seen: HashMap<String, Position> },
+}
+
+/// A node that aliases may stand for.
+struct Anchored {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, at: Position) -> Result<(), SyntaxError> {
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                error(at, "a second document starts here; a file is one document")
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                refuse_tag(at, tag)?;
+                self.scalar(text, style, anchor, at)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                refuse_tag(at, tag)?;
+                self.open(at, anchor, Content::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                refuse_tag(at, tag)?;
+                self.open(at, anchor, Content::Map { entries: Vec::new(), key: None, seen: HashMap::new() })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => self.alias(anchor, at),
+            // Stream and document borders, and kinds of events that are not asked for.
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, position: Position, anchor: usize, content: Content) -> Result<(), SyntaxError> {
+        if self.awaits_key() {
+            return error(position, "a key must be text, on one line");
+        }
+        self.count(position, 1)?;
+        if self.open.len() >= MAX_DEPTH {
+            return error(position, "nested too deeply");
+        }
+        self.open.push(Open { position, anchor, size: 1, depth: 1, content });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), SyntaxError> {
+        let Some(Open { position, anchor, size, depth, content }) = self.open.pop() else { return Ok(()) };
+        let value = match content {
+            Content::List(items) => Value::List(items),
+            Content::Map { entries, .. } => Value::Map(entries),
+        };
+        self.add(Node { position, value }, anchor, size, depth)
+    }
+
+    fn scalar(
+        &mut self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        anchor: usize,
+        at: Position,
+    ) -> Result<(), SyntaxError> {
+        if let Some(Open { content: Content::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
+            *key = Some((text.into_owned(), at));
+            return Ok(());
+        }
+        self.count(at, 1)?;
+        let value = match style {
+            ScalarStyle::Plain => scalar::resolve(text),
+            _ => Value::Text(text.into_owned()),
+        };
+        self.add(Node { position: at, value }, anchor, 1, 1)
+    }
+
+    fn alias(&mut self, anchor: usize, at: Position) -> Result<(), SyntaxError> {
+        if self.awaits_key() {
+            return error(at, "a key must be text, on one line");
+        }
+        let Some((size, depth)) = self.anchored.get(&anchor).map(|anchored| (anchored.size, anchored.depth)) else {
+            return error(at, "the alias stands for a key, or for what it is itself a part of");
+        };
+        self.repeat(at, size)?;
+        if self.open.len() + depth > MAX_DEPTH {
+            return error(at, "nested too deeply");
+        }
+        let value = self.anchored.get(&anchor).map_or(Value::Null, |anchored| anchored.node.value.clone());
+        let node = Node { position: at, value };
+        self.count(at, size)?;
+        self.add(node, 0, size, depth)
+    }
+
+    /// Whether the next node is a map's key.
+    fn awaits_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { content: Content::Map { key: None, .. }, .. }))
+    }
+
+    fn count(&mut self, at: Position, nodes: usize) -> Result<(), SyntaxError> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES { error(at, "too many values; split the file with `rules_dir`") } else { Ok(()) }
+    }
+
+    /// Counts values that are kept for aliases, or put in for one.
+    fn repeat(&mut self, at: Position, nodes: usize) -> Result<(), SyntaxError> {
+        self.repeated += nodes;
+        if self.repeated > MAX_REPEATED {
+            return error(
+                at,
+                "anchors and aliases stand for too much here; for rules, share a set under `requirements`",
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs.
+    fn add(&mut self, node: Node, anchor: usize, size: usize, depth: usize) -> Result<(), SyntaxError> {
+        if anchor != 0 {
+            self.repeat(node.position, size)?;
+            self.anchored.insert(anchor, Anchored { node: node.clone(), size, depth });
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.size += size;
+        open.depth = open.depth.max(depth + 1);
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, key, seen } => {
+                let Some((key, position)) = key.take() else { return Ok(()) };
+                let duplicate_of = earlier(entries, seen, &key, position);
+                entries.push(Entry { key, position, value: node, duplicate_of });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a key stood before. Small maps are searched; large ones keep an index.
+fn earlier(entries: &[Entry], seen: &mut HashMap<String, Position>, key: &str, position: Position) -> Option<Position> {
+    const SMALL: usize = 16;
+    if entries.len() < SMALL {
+        return entries.iter().find(|entry| entry.key == key).map(|entry| entry.position);
+    }
+    if seen.is_empty() {
+        for entry in entries {
+            seen.entry(entry.key.clone()).or_insert(entry.position);
+        }
+    }
+    let found = seen.get(key).copied();
+    if found.is_none() {
+        seen.insert(key.to_owned(), position);
+    }
+    found
+}
+
+fn refuse_tag(at: Position, tag: Option<Cow<'_, Tag>>) -> Result<(), SyntaxError> {
+    match tag {
+        None => Ok(()),
+        Some(tag) => {
+            error(at, format!("the tag `{}` has no meaning here; leave it out", super::names::shown(&tag.original())))
+        }
+    }
 }
 
 impl Node {
@@ -153,87 +313,5 @@ impl Node {
             Value::List(items) => items.iter().map(Self::to_json).collect(),
             Value::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect(),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { position: position(&spanned.referenced), value: spanned.value })
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any YAML value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        Value::deserialize(deserializer)
-    }
-
-    fn visit_bool<E>(self, b: bool) -> Result<Value, E> {
-        Ok(Value::Bool(b))
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
-        Ok(Value::Unsigned(n))
-    }
-
-    fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
-        Ok(u64::try_from(n).map_or(Value::Signed(n), Value::Unsigned))
-    }
-
-    fn visit_f64<E>(self, n: f64) -> Result<Value, E> {
-        Ok(Value::Float(n))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Vec::new();
-        let mut seen: HashMap<String, Position> = HashMap::new();
-        while let Some(key) = entries.next_key::<Spanned<String>>()? {
-            let value = entries.next_value()?;
-            let at = position(&key.referenced);
-            let duplicate_of = seen.get(&key.value).copied();
-            if duplicate_of.is_none() {
-                seen.insert(key.value.clone(), at);
-            }
-            map.push(Entry { key: key.value, position: at, value, duplicate_of });
-        }
-        Ok(Value::Map(map))
     }
 }

@@ -125,7 +125,7 @@ reasons! {
     AmbiguousPath = "ambiguous_path", Caller, 400, None, "the path is ambiguous; send its plain form";
     /// The host is missing, malformed, or named differently in two places.
     AmbiguousHost = "ambiguous_host", Caller, 400, None, "the host is missing, malformed or ambiguous";
-    /// The credential cannot be read: an empty bearer value, or more than one word.
+    /// The credential cannot be read: an empty bearer value, or a token that does not follow after one space.
     MalformedCredential = "malformed_credential", Caller, 400, Some(InvalidRequest), "the credential is malformed";
     /// More than one credential was sent (RFC 6750 §2).
     MultipleCredentials = "multiple_credentials", Caller, 400, Some(InvalidRequest), "more than one credential was sent";
@@ -143,7 +143,7 @@ reasons! {
     TokenMalformed = "token_malformed", Caller, 401, Some(InvalidToken), "the token is malformed";
     /// The token is longer than the issuer's limit.
     TokenTooLarge = "token_too_large", Caller, 401, Some(InvalidToken), "the token is too large";
-    /// The JOSE header asks for something unsupported: `crit`, `b64`, `zip`, a wrong `typ`.
+    /// The JOSE header asks for something unsupported: `crit`, `b64`, `zip`, an embedded key, a nested token.
     TokenHeader = "token_header", Caller, 401, Some(InvalidToken), "the token's header is not acceptable";
     /// The token's algorithm is not one that the issuer signs with.
     TokenAlgorithm = "token_algorithm", Caller, 401, Some(InvalidToken), "the token's algorithm is not accepted";

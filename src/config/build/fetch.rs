@@ -5,17 +5,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use url::{Host, Url};
 
 use super::{Surroundings, ms, secs, time};
-use crate::authn::spec::{FetchSpec, KeySource};
+use crate::authn::spec::{FetchSpec, IssuerClaim, KeySource};
 use crate::config::file::issuer::{KeysFile, OutageFile};
 use crate::config::names::{listed, shown};
 use crate::config::place::At;
 use crate::config::value::TrueOr;
 
-/// Judges `keys`. `issuer` is what tokens say in `iss`.
+/// Judges `keys`. `issuer` is what tokens say in `iss`, where that is known.
 pub(in crate::config) fn keys(
     at: &At<'_>,
     file: &KeysFile,
-    issuer: Option<&str>,
+    issuer: Option<&IssuerClaim>,
     stale_keys: (&At<'_>, Option<&OutageFile>),
     around: Surroundings<'_>,
 ) -> Option<KeySource> {
@@ -61,9 +61,12 @@ pub(in crate::config) fn keys(
     }
     let allowed_hosts = allowed_hosts(at, file.allowed_hosts.as_deref().unwrap_or_default());
     let at = at.key("discovery");
-    let Some(issuer) = issuer else {
-        at.error("discovery compares the metadata's `issuer` with this issuer's: it needs `issuer`, not `issuer_claim: absent`");
-        return None;
+    let issuer = match issuer? {
+        IssuerClaim::Exact(issuer) => issuer,
+        IssuerClaim::Absent => {
+            at.error("discovery compares the metadata's `issuer` with this issuer's: it needs `issuer`, not `issuer_claim: absent`");
+            return None;
+        }
     };
     let url = match file.discovery.as_ref()? {
         TrueOr::Text(text) => url(&at, text, insecure)?,

@@ -25,15 +25,9 @@ pub(in crate::config) fn build(
         at.error("an issuer's name has 1 to 128 visible characters of ASCII");
     }
     let issuer = issuer_claim(at, file);
-    let exact = match &issuer {
-        Some(IssuerClaim::Exact(text)) => Some(&**text),
-        Some(IssuerClaim::Absent) | None => None,
-    };
-    let keys = match at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`")
-    {
-        Some(keys) if issuer.is_some() => fetch::keys(&at.key("keys"), keys, exact, (at, file.outage.as_ref()), around),
-        _ => None,
-    };
+    let keys = at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`");
+    let keys =
+        keys.and_then(|keys| fetch::keys(&at.key("keys"), keys, issuer.as_ref(), (at, file.outage.as_ref()), around));
     let algorithms = algorithms(&at.key("algorithms"), file.algorithms.as_deref());
     let pem = matches!(keys, Some(KeySource::Pem(_)));
     if pem && file.kid == Some(KidFile::Required) {
