@@ -1,0 +1,37 @@
+//! A little colour for terminals, and none elsewhere.
+
+use std::io::IsTerminal;
+
+/// Colours text where the reader is a terminal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// For standard output. `NO_COLOR`, whatever its value, switches colours off.
+    pub(super) fn for_stdout() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { on: wanted && std::io::stdout().is_terminal() }
+    }
+
+    pub(super) fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    pub(super) fn bad(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    pub(super) fn faint(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    pub(super) fn strong(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
