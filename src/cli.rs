@@ -5,6 +5,7 @@
 
 mod check;
 mod config_file;
+mod demo;
 mod doctor;
 mod exit;
 mod health;
@@ -63,6 +64,7 @@ enum Command {
     Token(token::TokenArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
+    Demo(demo::DemoArgs),
     Health(health::HealthArgs),
 }
 
@@ -88,6 +90,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Health(arguments) => health::run(&arguments, out),
     };
     match done.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {
