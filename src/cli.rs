@@ -1,6 +1,6 @@
 //! The command line: one file for each command, and here what they share.
 //!
-//! A command returns an [`Exit`] or a [`Failure`]; nothing but [`main`] turns that into a process's exit code. What a
+//! A command returns an [`Exit`] or a `Failure`; nothing but [`main`] turns that into a process's exit code. What a
 //! command found goes to standard output, what went wrong with running it to standard error.
 
 mod check;
