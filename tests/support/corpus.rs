@@ -213,6 +213,11 @@ impl Case<'_> {
         }
     }
 
+    /// The bearer token of the case, where it has one.
+    pub fn token(&self) -> Option<String> {
+        self.credential().map(|(_, value)| value.split(' ').next_back().unwrap().to_owned())
+    }
+
     pub fn decided_by_core(&self, corpus: &Corpus, config: &Config) -> Answer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -282,6 +287,12 @@ impl Case<'_> {
                     for name in want.as_array().unwrap() {
                         let name = name.as_str().unwrap();
                         assert!(decided.remove.contains(name), "{title}: `{name}` is not among {:?}", decided.remove);
+                    }
+                }
+                "not_removed" => {
+                    for name in want.as_array().unwrap() {
+                        let name = name.as_str().unwrap();
+                        assert!(!decided.remove.contains(name), "{title}: `{name}` is removed");
                     }
                 }
                 "response_headers" => assert_eq!(decided.response_headers, texts(want), "{title}"),
