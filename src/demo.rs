@@ -14,10 +14,10 @@ pub mod upstream;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use paint::Paint;
+pub use paint::Paint;
 use tour::{Tokens, Way};
 
 /// Why the demo cannot go on.
@@ -102,7 +102,12 @@ pub struct DemoOptions {
 /// Runs the demo until it is interrupted, or to the end of the tour. 0: all was as expected. 1: it was not. 3: the
 /// demo could not run.
 pub async fn run(options: DemoOptions) -> ExitCode {
-    match stage(&options).await {
+    let show = |line: &str| {
+        let mut out = io::stdout().lock();
+        // A reader that is gone is no reason to fail.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    };
+    match run_with(&options, Paint::for_stdout(), &mut { show }).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -112,8 +117,15 @@ pub async fn run(options: DemoOptions) -> ExitCode {
     }
 }
 
-async fn stage(options: &DemoOptions) -> Result<bool, DemoError> {
-    let paint = Paint::for_stdout();
+/// As [`run`], line by line to `show`. Whether the tour went as expected.
+///
+/// # Errors
+/// Where the demo cannot run.
+pub async fn run_with(
+    options: &DemoOptions,
+    paint: Paint,
+    show: &mut (dyn FnMut(&str) + Send),
+) -> Result<bool, DemoError> {
     let binary = if options.without_envoy { None } else { envoy::find()? };
     let directory = tempfile::Builder::new().prefix("tollgate-demo-").tempdir().map_err(DemoError::Directory)?;
     let issuer = issuer::DevIssuer::start(options.issuer_port).await?;
@@ -123,52 +135,42 @@ async fn stage(options: &DemoOptions) -> Result<bool, DemoError> {
     passport.write_public_key(&files.public_key)?;
     let gate = gate::LocalGate::start(&files.policy).await?;
     let envoy = match &binary {
-        Some(binary) => {
-            let socket = envoy::Gate::Unix(files.socket.clone());
-            let config = envoy::Shipped::inbound().between(
-                options.envoy_port,
-                options.envoy_admin_port,
-                upstream.address(),
-                &socket,
-            )?;
-            Some(envoy::Envoy::start(binary, config.text()).await?)
-        }
+        Some(binary) => Some(start_envoy(binary, options, &upstream, &files).await?),
         None => None,
     };
-    say(&paint.strong("Tollgate demo: everything here is for development only and ends with this command."));
-    say(&format!("  issuer       {}  (its clients and their secrets are public)", issuer.url()));
-    say(&format!("  service      http://{}  (answers with what it saw)", upstream.address()));
-    say(&format!("  gate         unix:{}  (policy {})", files.socket.display(), files.policy.display()));
-    match &envoy {
-        Some(envoy) => say(&format!("  Envoy        http://{}  (envoy/inbound.yaml)", envoy.address())),
-        None => {
-            say("  Envoy        none: the gate is asked over gRPC, as Envoy would ask it.");
-            say("               `make envoy` fetches one; or name yours in TOLLGATE_ENVOY.");
-        }
+    let place = stay::Place { issuer: &issuer, upstream: &upstream, envoy: envoy.as_ref(), gate: &gate, files: &files };
+    for line in place.introduction(paint) {
+        show(&line);
     }
-    say("");
     let tokens = Tokens::new(&issuer, &passport)?;
     let way = match &envoy {
         Some(envoy) => Way::Envoy(envoy, &upstream),
         None => Way::Gate(gate::Asker::connect(&files.socket).await?),
     };
-    let all_well = tour::go(&way, &tokens, paint, &mut |line| say(line)).await;
-    say("");
-    if all_well {
-        say(&paint.good("Everything was as expected."));
+    let all_well = tour::go(&way, &tokens, paint, show).await;
+    show("");
+    show(&if all_well {
+        paint.good("Everything was as expected.")
     } else {
-        say(&paint.bad("Not everything was as expected: see the lines marked `no`."));
-    }
+        paint.bad("Not everything was as expected: see the lines marked `no`.")
+    });
     if !options.once {
-        let place = stay::Place { issuer: &issuer, envoy: envoy.as_ref(), gate: &gate, files: &files };
-        stay::until_interrupted(&place, &tokens, paint).await;
+        stay::until_interrupted(&place, &tokens, paint, show).await;
     }
     gate.stop().await;
     Ok(all_well)
 }
 
-/// Prints a line. A reader that is gone is no reason to fail.
-fn say(line: &str) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+async fn start_envoy(
+    binary: &Path,
+    options: &DemoOptions,
+    upstream: &upstream::Upstream,
+    files: &policy::Files,
+) -> Result<envoy::Envoy, DemoError> {
+    let gate = envoy::Gate::Unix(files.socket.clone());
+    let config = envoy::Shipped::inbound()
+        .between(options.envoy_port, options.envoy_admin_port, upstream.address(), &gate)?
+        // As patient as the demo's policy: this is a machine that does other things, and maybe a debug build.
+        .replace(" timeout: 0.25s\n", " timeout: 2s\n")?;
+    envoy::Envoy::start(binary, config.text()).await
 }

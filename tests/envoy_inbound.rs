@@ -1,4 +1,4 @@
-//! The gate behind a real Envoy with the shipped inbound configuration: really signed tokens, real requests. Where
+//! The gate behind a real Envoy with the shipped configurations: really signed tokens, real requests. Where
 //! a test holds a point of the contract with Envoy, it says which: the numbers are those of `envoy/CONTRACT.md`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -8,10 +8,14 @@ mod support;
 
 #[path = "envoy_inbound/callers.rs"]
 mod callers;
+#[path = "envoy_inbound/drain.rs"]
+mod drain;
 #[path = "envoy_inbound/failures.rs"]
 mod failures;
 #[path = "envoy_inbound/headers.rs"]
 mod headers;
+#[path = "envoy_inbound/outbound.rs"]
+mod outbound;
 #[path = "envoy_inbound/paths.rs"]
 mod paths;
 #[path = "envoy_inbound/protocols.rs"]

@@ -4,15 +4,20 @@ use std::io::IsTerminal;
 
 /// Colours text where the reader is a terminal.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Paint {
+pub struct Paint {
     on: bool,
 }
 
 impl Paint {
     /// For standard output. `NO_COLOR`, whatever its value, switches colours off.
-    pub(super) fn for_stdout() -> Self {
+    pub fn for_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { on: wanted && std::io::stdout().is_terminal() }
+    }
+
+    /// No colours.
+    pub fn plain() -> Self {
+        Self { on: false }
     }
 
     pub(super) fn good(self, text: &str) -> String {

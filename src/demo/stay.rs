@@ -1,4 +1,4 @@
-//! After the tour: what to try, and reloads as they happen.
+//! Before the tour: what is running. After it: what to try, and reloads as they happen.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::gate::LocalGate;
 use super::issuer::{CLIENTS, DevIssuer};
 use super::paint::Paint;
 use super::policy::Files;
-use super::say;
 use super::tour::Tokens;
+use super::upstream::Upstream;
 use crate::engine::Reload;
 
 /// Between two looks at whether something was reloaded.
@@ -19,23 +19,51 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What is running.
 pub(super) struct Place<'a> {
     pub(super) issuer: &'a DevIssuer,
+    pub(super) upstream: &'a Upstream,
     pub(super) envoy: Option<&'a Envoy>,
     pub(super) gate: &'a LocalGate,
     pub(super) files: &'a Files,
 }
 
+impl Place<'_> {
+    /// What is running, and where.
+    pub(super) fn introduction(&self, paint: Paint) -> Vec<String> {
+        let Files { policy, socket, .. } = self.files;
+        let mut lines = vec![
+            paint.strong("Tollgate demo. For development only: everything here ends with this command."),
+            format!("  issuer   {}  (its clients and their secrets are public)", self.issuer.url()),
+            format!("  service  http://{}  (answers with what it saw)", self.upstream.address()),
+            format!("  policy   {}", policy.display()),
+            format!("  gate     unix:{}", socket.display()),
+        ];
+        match self.envoy {
+            Some(envoy) => lines.push(format!("  Envoy    http://{}  (envoy/inbound.yaml)", envoy.address())),
+            None => {
+                lines.push("  Envoy    none: the gate is asked over gRPC, as Envoy would ask it".to_owned());
+                lines.push("           `make envoy` fetches one, or name yours in TOLLGATE_ENVOY".to_owned());
+            }
+        }
+        lines.push(String::new());
+        lines
+    }
+}
+
 /// Shows what to try and then every reload, until Ctrl-C or SIGTERM.
-pub(super) async fn until_interrupted(place: &Place<'_>, tokens: &Tokens, paint: Paint) {
+pub(super) async fn until_interrupted(
+    place: &Place<'_>,
+    tokens: &Tokens,
+    paint: Paint,
+    show: &mut (dyn FnMut(&str) + Send),
+) {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     for line in invitation(place, tokens) {
-        say(&line);
+        show(&line);
     }
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
-        () = show_reloads(place.gate, paint) => {}
+        () = show_reloads(place.gate, paint, show) => {}
     }
-    say("");
 }
 
 fn invitation(place: &Place<'_>, tokens: &Tokens) -> Vec<String> {
@@ -70,7 +98,7 @@ fn invitation(place: &Place<'_>, tokens: &Tokens) -> Vec<String> {
 }
 
 /// One line for each reload, or the errors of one that was refused.
-async fn show_reloads(gate: &LocalGate, paint: Paint) {
+async fn show_reloads(gate: &LocalGate, paint: Paint, show: &mut (dyn FnMut(&str) + Send)) {
     let mut shown: Option<Reload> = gate.engine().status().last_reload;
     let mut generation = gate.engine().status().generation;
     loop {
@@ -81,13 +109,13 @@ async fn show_reloads(gate: &LocalGate, paint: Paint) {
         if news {
             match &reload.error {
                 Some(error) => {
-                    say(&paint.bad(&format!("refused; generation {} goes on serving:", reload.generation)));
+                    show(&paint.bad(&format!("refused; generation {} goes on serving:", reload.generation)));
                     for message in error.messages() {
-                        say(&format!("  {message}"));
+                        show(&format!("  {message}"));
                     }
                 }
-                None if reload.generation == generation => say("the policy is again as it is served"),
-                None => say(&paint.good(&format!("reloaded: generation {} serves now", reload.generation))),
+                None if reload.generation == generation => show("the policy is again as it is served"),
+                None => show(&paint.good(&format!("reloaded: generation {} serves now", reload.generation))),
             }
         }
         generation = reload.generation;

@@ -27,7 +27,7 @@ struct Outcome {
 }
 
 /// Goes on the tour and shows each stop. Whether all was as expected.
-pub(super) async fn go(way: &Way<'_>, tokens: &Tokens, paint: Paint, show: &mut impl FnMut(&str)) -> bool {
+pub(super) async fn go(way: &Way<'_>, tokens: &Tokens, paint: Paint, show: &mut (dyn FnMut(&str) + Send)) -> bool {
     let head = row("", "what", "request", "status", "reason", way.identity_column());
     show(&paint.faint(head.trim_end()));
     let mut all_well = true;

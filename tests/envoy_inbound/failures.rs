@@ -13,7 +13,7 @@ use tollgate::demo::envoy::Shipped;
 use tollgate::demo::issuer::CLIENTS;
 use tollgate::demo::keys::SigningKey;
 
-use crate::support::{Stage, assert_denied, eventually, get};
+use crate::support::{Load, Stage, assert_denied, eventually, get};
 
 /// Points 3 and 4: an identity provider that is down is the gate's decision, a 503 denial, and no failure that
 /// `failure_mode_allow` could turn into a way in.
@@ -163,20 +163,7 @@ async fn point_18_decision_ids_are_not_the_clients_to_choose() {
 async fn a_reload_under_load_fails_no_request() {
     let stage = Stage::new().await;
     let token = stage.token(&["read:orders"]);
-    let stop = Arc::new(AtomicBool::new(false));
-    let address = stage.envoy.address();
-    let workers: Vec<_> = (0..4)
-        .map(|_| {
-            let (stop, token) = (Arc::clone(&stop), token.clone());
-            tokio::spawn(async move {
-                let mut statuses = Vec::new();
-                while !stop.load(Ordering::SeqCst) {
-                    statuses.push(get("/any/x").bearer(&token).send(address).await.unwrap().status.as_u16());
-                }
-                statuses
-            })
-        })
-        .collect();
+    let load = Load::start(stage.envoy.address(), &token);
     let generation = || stage.gate.engine().status().generation;
     for round in 0..5 {
         let before = generation();
@@ -186,6 +173,7 @@ async fn a_reload_under_load_fails_no_request() {
             format!("{policy}# round {round}\n{}", if round % 2 == 0 { rule } else { "" })
         });
         eventually("the changed policy serves", async || generation() > before).await;
+        load.goes_on(8).await;
     }
     // A broken file changes nothing but what is said about it.
     let before = generation();
@@ -195,12 +183,8 @@ async fn a_reload_under_load_fails_no_request() {
     })
     .await;
     assert_eq!(generation(), before);
-    stop.store(true, Ordering::SeqCst);
-    let mut total = 0;
-    for worker in workers {
-        let statuses = worker.await.unwrap();
-        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-        total += statuses.len();
-    }
+    load.goes_on(20).await;
+    let total = load.done();
+    assert_eq!(load.end().await, Vec::<String>::new());
     assert!(total > 50, "{total} requests are no load");
 }

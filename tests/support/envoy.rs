@@ -6,11 +6,15 @@
 #[path = "envoy_pki.rs"]
 mod pki;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tollgate::demo::client::{Call, Reply};
+use tokio::task::JoinHandle;
+use tollgate::demo::client::{Call, Protocol, Reply};
 use tollgate::demo::envoy::{Envoy, Gate, Shipped, find};
 use tollgate::demo::gate::LocalGate;
 use tollgate::demo::issuer::{CLIENTS, Client, DevIssuer};
@@ -134,6 +138,64 @@ pub(crate) fn assert_denied(call: &Call, reply: &Reply, status: u16, reason: &st
     assert_eq!(body["reason"], reason, "{call:?}: {}", reply.text());
     assert_eq!(body["decision_id"].as_str().unwrap().len(), 32);
     assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+}
+
+/// Requests through Envoy, four at a time and without a pause, until they are told to stop.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    workers: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    /// Over HTTP/1.1, HTTP/2 and gRPC.
+    pub(crate) fn start(address: SocketAddr, token: &str) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let calls = [
+            get("/any/x").bearer(token),
+            get("/any/y").bearer(token),
+            get("/any/x").protocol(Protocol::Http2).bearer(token),
+            Call::grpc(HOST, "/test.v1.Echo/Say").bearer(token),
+        ];
+        let worker = |call: Call| {
+            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut failures = Vec::new();
+                while !stop.load(Ordering::SeqCst) {
+                    match call.clone().send(address).await {
+                        Ok(reply) if reply.status == 200 && reply.header("grpc-status").is_none_or(|s| s == "0") => {}
+                        Ok(reply) => failures.push(format!("{} {}", reply.status, reply.text())),
+                        Err(error) => failures.push(error.to_string()),
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+                failures
+            })
+        };
+        let workers = calls.map(worker).into();
+        Self { stop, done, workers }
+    }
+
+    /// How many requests have been answered.
+    pub(crate) fn done(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `more` requests have been answered from now on.
+    pub(crate) async fn goes_on(&self, more: usize) {
+        let before = self.done();
+        eventually("requests are answered", async || self.done() >= before + more).await;
+    }
+
+    /// Ends. What went wrong.
+    pub(crate) async fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut failures = Vec::new();
+        for worker in self.workers {
+            failures.extend(worker.await.unwrap());
+        }
+        failures
+    }
 }
 
 /// A GET.
