@@ -1,1 +1,29 @@
 //! Envoy's external authorization protocol: wire types at the edge, listeners, limits, drain.
+//!
+//! One call's way: [`front`] takes the time and a place among the calls in flight, [`service`] has the message decoded
+//! ([`decode`]), decided and encoded ([`encode`]). Listeners and connections are [`server`]'s.
+//!
+//! *Invariant:* every decision, and every failure to come to one, leaves as an RPC that succeeds. RPC errors are left
+//! to what is no Check at all: undecodable frames, unknown methods, messages beyond the limit.
+
+mod accept;
+mod connection;
+mod deadline;
+pub mod decode;
+pub mod encode;
+mod front;
+pub mod health;
+mod listen;
+mod preface;
+mod quiet;
+pub mod reflection;
+pub mod server;
+pub mod service;
+mod tls;
+pub mod wire;
+
+pub use health::Health;
+pub use listen::BindError;
+pub use server::{Drained, Running, Server};
+pub use service::Decide;
+pub use tls::TlsError;
