@@ -40,7 +40,8 @@ fn whatever_the_reason_and_the_verdict_only_two_shapes_leave() {
 
 #[test]
 fn a_denial_is_never_a_success_in_http() {
-    for (status, sent) in [(0, 403), (200, 403), (302, 403), (399, 403), (400, 400), (404, 404), (599, 599), (600, 403)] {
+    for (status, sent) in [(0, 403), (200, 403), (302, 403), (399, 403), (400, 400), (404, 404), (599, 599), (600, 403)]
+    {
         let response = response(&answer(Reason::NoRule, denied(status, Vec::new())));
         let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!() };
         assert_eq!(denied.status.unwrap().code, sent, "{status}");
