@@ -1,7 +1,8 @@
 //! Envoy's external authorization protocol: wire types at the edge, listeners, limits, drain.
 //!
-//! One call's way: [`front`] takes the time and a place among the calls in flight, [`service`] has the message decoded
-//! ([`decode`]), decided and encoded ([`encode`]). Listeners and connections are [`server`]'s.
+//! One call's way: `front` takes the time and a place among the calls in flight, [`service`] has the message decoded
+//! ([`decode`]), decided and encoded ([`encode`]). Listeners are [`server`]'s; a connection's way is `accept`, `tls`,
+//! `preface`, `connection`.
 //!
 //! *Invariant:* every decision, and every failure to come to one, leaves as an RPC that succeeds. RPC errors are left
 //! to what is no Check at all: undecodable frames, unknown methods, messages beyond the limit.

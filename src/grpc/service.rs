@@ -84,7 +84,10 @@ impl<D: Decide> Authorization for CheckService<D> {
             Ok(answer) => answer?,
             Err(_) => {
                 self.recorder.report(Event::Panic);
-                refusal(Reason::InternalError, decode::speaks_grpc(&message))
+                let answer = refusal(Reason::InternalError, decode::speaks_grpc(&message));
+                // Where it happened is in the panic's own message on stderr, just before.
+                tracing::error!(decision = %answer.decision_id, "this decision panicked");
+                answer
             }
         };
         Ok(Response::new(self.record(&answer, due)))
