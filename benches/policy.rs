@@ -1,5 +1,12 @@
 //! How long a table takes to load and to answer, by its size. Run with `cargo bench --bench policy`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "benchmarks")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "benchmarks"
+)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -1,15 +1,17 @@
 //! The command line: one file for each command, and here what they share.
 //!
-//! A command returns an [`Exit`] or a [`Failure`]; nothing but [`main`] turns that into a process's exit code. What a
+//! A command returns an [`Exit`] or a `Failure`; nothing but [`main`] turns that into a process's exit code. What a
 //! command found goes to standard output, what went wrong with running it to standard error.
 
 mod check;
 mod config_file;
+mod demo;
 mod doctor;
 mod exit;
 mod health;
 mod printable;
 mod schema;
+mod serve;
 mod token;
 
 use std::ffi::OsString;
@@ -57,10 +59,12 @@ Environment:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::ServeArgs),
     Check(check::CheckArgs),
     Token(token::TokenArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
+    Demo(demo::DemoArgs),
     Health(health::HealthArgs),
 }
 
@@ -79,12 +83,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Yes };
         }
     };
-    let out = &mut io::stdout().lock();
+    let out = &mut io::stdout();
     let done = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Health(arguments) => health::run(&arguments, out),
     };
     match done.and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {

@@ -122,5 +122,41 @@ pub fn load_from(text: &str, base_dir: &Path, name: &Path) -> Result<Config, Con
 
 /// The JSON Schema (draft 2020-12) of the configuration file.
 pub fn schema() -> serde_json::Value {
-    schemars::SchemaGenerator::default().into_root_schema_for::<file::ConfigFile>().to_value()
+    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<file::ConfigFile>().to_value();
+    refuse_null(&mut schema);
+    schema
+}
+
+/// Optional keys may be left out, but not be null: schemars cannot tell the two apart.
+fn refuse_null(schema: &mut serde_json::Value) {
+    use serde_json::Value;
+    let null = Value::from("null");
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Array(kinds)) = object.get_mut("type") {
+                kinds.retain(|kind| *kind != null);
+                if let [only] = kinds.as_slice() {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("enum") {
+                choices.retain(|choice| !choice.is_null());
+            }
+            if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type") != Some(&null));
+                if let [Value::Object(only)] = choices.as_slice() {
+                    let only = only.clone();
+                    object.remove("anyOf");
+                    for (keyword, operand) in only {
+                        object.entry(keyword).or_insert(operand);
+                    }
+                }
+            }
+            object.retain(|keyword, operand| keyword != "default" || !operand.is_null());
+            object.values_mut().for_each(refuse_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(refuse_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -1,27 +1,30 @@
 //! Envoy's external authorization protocol: wire types at the edge, listeners, limits, drain.
+//!
+//! One call's way: `front` takes the time and a place among the calls in flight, [`service`] has the message decoded
+//! ([`decode`]), decided and encoded ([`encode`]). Listeners are [`server`]'s; a connection's way is `accept`, `tls`,
+//! `preface`, `connection`.
+//!
+//! *Invariant:* every decision, and every failure to come to one, leaves as an RPC that succeeds. RPC errors are left
+//! to what is no Check at all: undecodable frames, unknown methods, messages beyond the limit.
 
+mod accept;
 mod connection;
-mod decode;
-mod encode;
-mod server;
-mod service;
-mod timeout;
+mod deadline;
+pub mod decode;
+pub mod encode;
+mod front;
+pub mod health;
+mod listen;
+mod preface;
+mod quiet;
+pub mod reflection;
+pub mod server;
+pub mod service;
 mod tls;
 pub mod wire;
 
-pub use decode::MAX_HEADER_BYTES;
-pub use server::{Server, StartError};
-pub use service::{CheckService, Decide};
+pub use health::Health;
+pub use listen::BindError;
+pub use server::{Drained, Running, Server};
+pub use service::Decide;
 pub use tls::TlsError;
-
-/// The generated half of the service: Envoy's name, our types.
-#[allow(missing_docs, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
-pub mod generated {
-    include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
-}
-
-/// The public protocol, described: what reflection serves.
-pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy_auth_descriptor.bin"));
-
-/// The service's full name.
-pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";

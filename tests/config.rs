@@ -568,15 +568,16 @@ fn errors_of_syntax() {
 
 #[test]
 fn ten_thousand_rules_load_in_little_time() {
-    let rules: String = (0..10_000)
-        .map(|n| {
+    let rules = |count: usize| -> String {
+        (0..count).map(|n| {
             format!(
                 "  - name: rule-{n}\n    match: {{ hosts: [\"h{}.example.com\"], paths: [\"/s{n}/{{id}}/**\"], methods: [GET, POST] }}\n    require: {{ use: orders, scopes: {{ any: [\"s{n}.read\", admin] }}, claims: [{{ path: oid, equals_path: id }}, {{ path: mail, pattern: \"[a-z]+@example\\\\.com\" }}] }}\n    inject: {{ x-user-id: \"{{subject}}\", x-n: \"{n} {{path.id}}\" }}\n    response_headers: {{ x-rule: \"{n}\" }}\n",
                 n % 100
             )
         })
-        .collect();
-    let good = with_rules(&[]) + &rules;
+        .collect()
+    };
+    let good = with_rules(&[]) + &rules(10_000);
     let start = std::time::Instant::now();
     let config = load(&good).unwrap();
     let took = start.elapsed();
@@ -584,13 +585,13 @@ fn ten_thousand_rules_load_in_little_time() {
     // Unoptimised and on a busy machine; linear in any case.
     assert!(took < std::time::Duration::from_secs(20), "{took:?}");
 
-    let bad =
-        good.replace("inject: {", "injekt: 1\n    inject: {").replace("methods: [GET, POST]", "methods: [get, 1]");
+    let bad = with_rules(&[]) + &rules(1_000);
+    let bad = bad.replace("inject: {", "injekt: 1\n    inject: {").replace("methods: [GET, POST]", "methods: [get, 1]");
     let start = std::time::Instant::now();
     let errors = config::load_from(&bad, directory().path(), Path::new("policy.yaml")).unwrap_err();
     let took = (took, start.elapsed());
-    assert_eq!(errors.0.len(), 30_000);
-    assert!(took.1 < std::time::Duration::from_secs(40), "{took:?}");
+    assert_eq!(errors.0.len(), 3_000);
+    assert!(took.1 < std::time::Duration::from_secs(10), "{took:?}");
     println!("loaded and refused in {took:?}");
 }
 
@@ -812,6 +813,9 @@ fn what_loads_satisfies_the_schema() {
     }
     for (text, wanted) in [
         ("rule: []", "unknown key `rule`"),
+        ("rules:", ".rules: `null` is not of type"),
+        ("denial: { status: }", ".denial.status: `null` is not of type"),
+        ("issuers: { a: { keys: } }", ".issuers.a.keys: `null` is not of type"),
         ("server: { check: [] }", ".server.check: too few items"),
         ("server: { check: [{ listen: a }] }", "\"direction\" is missing"),
         ("server: { check: [{ listen: 1, direction: inbound }] }", "listen: `1` is not of type"),

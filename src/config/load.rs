@@ -218,10 +218,16 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         list_only(&list);
         for (index, node) in list.items().iter().enumerate() {
             let at = list.item(index, node);
-            let Some(file) = decode::<RuleFile>(&at) else { continue };
-            if let Some(spec) = rules.build(&at, &file) {
-                specs.push(spec);
-                places.push(at.kept());
+            let before = sink.count();
+            let spec = decode::<RuleFile>(&at).and_then(|file| rules.build(&at, &file));
+            match spec {
+                Some(spec) => {
+                    specs.push(spec);
+                    places.push(at.kept());
+                }
+                // A rule is never left out in silence.
+                None if sink.count() == before => at.error("this rule cannot be used"),
+                None => {}
             }
         }
     }

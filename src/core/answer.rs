@@ -42,7 +42,7 @@ pub struct Answer {
     pub verdict: Verdict,
 }
 
-/// What Envoy is to do with the request. Built by [`super::decide`] and [`super::denial`] alone.
+/// What Envoy is to do with the request. Built by [`super::decide`] and `core::denial` alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Send it on.

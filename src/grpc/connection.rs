@@ -1,93 +1,173 @@
-//! One connection of Envoy's: HTTP/2 within bounds, until it ends, is asked to, or is made to.
+//! One connection, from its first byte to its last.
 
-use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tower::Service as _;
 
-use super::generated::authorization_server::AuthorizationServer;
-use super::service::{CheckService, Decide};
+use super::front::Front;
+use super::preface::Greeted;
+use super::quiet::Quiet;
+use super::service::Decide;
+use super::tls::Tls;
 use crate::config::server::Limits;
 
-/// A connection on which nothing comes back for a ping within [`PING_LIMIT`] is closed.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_LIMIT: Duration = Duration::from_secs(10);
-/// Largest gRPC metadata of a call.
-const MAX_METADATA_BYTES: u32 = 64 * 1024;
-/// Calls that the peer gave up before they were looked at; more of them at once close the connection. Envoy gives up
-/// many at once when the gate is slow, which is no attack.
-const MAX_PENDING_RESETS: usize = 512;
+/// Silence after which a peer is asked for a sign of life …
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How a connection ends.
+/// … and time it has to give one.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Of the headers of a call, names and values: there are few, and Envoy's own `initial_metadata`.
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+/// Bytes that a stream may send ahead of being read. Most messages fit.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Bytes that all streams of a connection may send ahead of being read.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Bytes of answers that wait for a slow peer, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// The stages of the server's end, as connections see it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ending {
-    /// No new calls: GOAWAY.
-    pub(super) goaway: CancellationToken,
-    /// At once.
-    pub(super) now: CancellationToken,
+    /// New calls go elsewhere; calls in flight are answered.
+    pub(super) go_away: CancellationToken,
+    /// No waiting any more.
+    pub(super) close: CancellationToken,
 }
 
-/// What is served.
-pub(super) struct Services<D> {
-    /// The one path that matters, without a look at a router.
-    pub(super) check: AuthorizationServer<CheckService<D>>,
-    /// Health, reflection, and an answer for whatever is unknown.
-    pub(super) others: Routes,
+/// How connections of a listener are served. Cheap to clone.
+#[derive(Debug)]
+pub(super) struct Connections<D> {
+    listener: Arc<str>,
+    http: http2::Builder<TokioExecutor>,
+    front: Front<D>,
+    tls: Option<Arc<Tls>>,
+    greeting: Duration,
+    ending: Ending,
+    refused: Arc<Quiet>,
 }
 
-impl<D> Clone for Services<D> {
+impl<D> Clone for Connections<D> {
     fn clone(&self) -> Self {
-        Self { check: self.check.clone(), others: self.others.clone() }
+        Self {
+            listener: Arc::clone(&self.listener),
+            http: self.http.clone(),
+            front: self.front.clone(),
+            tls: self.tls.clone(),
+            greeting: self.greeting,
+            ending: self.ending.clone(),
+            refused: Arc::clone(&self.refused),
+        }
     }
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve<S, D>(stream: S, services: Services<D>, limits: &Limits, ending: Ending)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    D: Decide,
-{
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let mut services = services.clone();
-        async move {
-            if request.uri().path() == "/envoy.service.auth.v3.Authorization/Check" {
-                return services.check.call(request).await;
-            }
-            Ok::<_, Infallible>(services.others.call(request).await.unwrap_or_else(|never| match never {}))
-        }
-    });
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.max_concurrent_streams)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_header_list_size(MAX_METADATA_BYTES)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = ending.now.cancelled() => return,
-        () = ending.goaway.cancelled() => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = ending.now.cancelled() => return,
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
+impl<D: Decide> Connections<D> {
+    pub(super) fn new(
+        listener: Arc<str>,
+        front: Front<D>,
+        tls: Option<Arc<Tls>>,
+        limits: &Limits,
+        ending: Ending,
+    ) -> Self {
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .max_concurrent_streams(limits.max_concurrent_streams)
+            // Envoy resets the calls that it gives up on, and gives up on many at once where something is slow: that
+            // alone must not cost it the connection. The bound is still that of the streams.
+            .max_pending_accept_reset_streams(
+                usize::try_from(limits.max_concurrent_streams).unwrap_or(usize::MAX).max(20),
+            )
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        Self { listener, http, front, tls, greeting: limits.tls_handshake, ending, refused: Arc::default() }
     }
+
+    /// Serves a connection until it ends.
+    pub(super) async fn serve<I>(self, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let close = self.ending.close.clone();
+        tokio::select! {
+            biased;
+            () = close.cancelled() => {}
+            () = self.serve_to_the_end(io) => {}
+        }
+    }
+
+    async fn serve_to_the_end<I>(self, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let error = match &self.tls {
+            None => match within(self.greeting, Greeted::read(io)).await {
+                Ok(io) => return self.speak(io).await,
+                Err(error) => error,
+            },
+            Some(tls) => match within(self.greeting, shake_hands(tls, io)).await {
+                Ok(io) => return self.speak(io).await,
+                Err(error) => error,
+            },
+        };
+        self.note(&error);
+    }
+
+    async fn speak<I>(self, io: Greeted<I>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), self.front));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.ending.go_away.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(listener = &*self.listener, error = %error, "a connection broke");
+        }
+    }
+
+    /// A peer that did not get as far as HTTP/2. Anybody who reaches the port can cause this.
+    fn note(&self, error: &io::Error) {
+        // A connection that is opened and closed again is a load balancer's way to see whether there is somebody.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return;
+        }
+        if let Some(connections) = self.refused.note(Instant::now()) {
+            tracing::warn!(listener = &*self.listener, connections, last_error = %error, "refused a connection");
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, greeting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, greeting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn shake_hands<I>(tls: &Tls, io: I) -> io::Result<Greeted<tokio_rustls::server::TlsStream<I>>>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let io = tls.acceptor().accept(io).await?;
+    if !tls.admits(io.get_ref().1.peer_certificates()) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the peer is not among `allowed_peers`"));
+    }
+    Greeted::read(io).await
 }

@@ -1,84 +1,113 @@
-//! From an answer to a `CheckResponse`: the one constructor, which cannot pair a denial with status OK.
+//! From an answer to the wire. [`response`] is the one maker of a `CheckResponse`: an allow has status 0 and an
+//! `ok_response`, a denial another status and a `denied_response`, and no third thing can be built.
+//!
+//! Every header is sent with `OVERWRITE_IF_EXISTS_OR_ADD` and without the older `append`: what Envoy does where neither
+//! is set has changed between its versions. In a denial that action keeps repeated names.
+//!
+//! Dynamic metadata: one struct `tollgate` in the filter's namespace `envoy.filters.http.ext_authz`, which other
+//! filters of the same kind share, with `decision_id`, `rule`, `reason`, `subject`, `client` and `issuer`. In access
+//! logs: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:tollgate:reason)%`. What is not known is left out.
 
+use super::wire;
 use super::wire::check_response::HttpResponse;
 use super::wire::value::Kind;
-use super::wire::{
-    CheckResponse, DeniedHttpResponse, Field, Header, HeaderValueOption, HttpStatus, OkHttpResponse, Status, Struct,
-    Value,
-};
-use crate::core::answer::{Answer, Verdict};
+use crate::core::answer::{AllowedRequest, Answer, DeniedResponse, Verdict};
 use crate::core::reason::{Reason, RpcCode};
 
-/// `HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD`. The default of an unset action has changed between Envoy's releases, so
-/// it is always said; the deprecated `append` cannot be set.
-const OVERWRITE_IF_EXISTS_OR_ADD: i32 = 2;
+/// The name of our struct in the filter's dynamic metadata.
+pub const METADATA: &str = "tollgate";
 
-/// Where our values stand in the filter's dynamic metadata.
-pub(super) const METADATA_KEY: &str = "tollgate";
+/// Says an answer in Envoy's terms.
+pub fn response(answer: &Answer) -> wire::CheckResponse {
+    let metadata = metadata(answer);
+    match &answer.verdict {
+        Verdict::Allow(allowed) if answer.reason.allows() => allow(allowed, metadata),
+        Verdict::Deny(denied) => deny(DenialCode::of(answer.reason), denied, metadata),
+        // An allow for a reason that denies is a defect, and no allow.
+        Verdict::Allow(_) => {
+            let status = wire::HttpStatus { code: Reason::InternalError.http_status().into() };
+            let denied = wire::Denied { status: Some(status), headers: Vec::new(), body: String::new() };
+            denial(DenialCode::of(Reason::InternalError), denied, metadata)
+        }
+    }
+}
 
-/// Makes the response.
-pub(super) fn response(answer: Answer) -> CheckResponse {
-    let dynamic_metadata = Some(metadata(&answer));
-    let (code, http_response) = match answer.verdict {
-        Verdict::Allow(allowed) => {
-            let ok = OkHttpResponse {
-                headers: allowed.set.into_iter().map(|(name, value)| set(&name, value)).collect(),
-                headers_to_remove: allowed.remove.into_iter().map(Into::into).collect(),
-                response_headers_to_add: allowed
-                    .response_headers
-                    .iter()
-                    .map(|(name, value)| set(name, value.to_string()))
-                    .collect(),
-            };
-            (RpcCode::Ok, HttpResponse::OkResponse(ok))
-        }
-        Verdict::Deny(denied) => {
-            let denied_response = DeniedHttpResponse {
-                status: Some(HttpStatus { code: i32::from(denied.http_status) }),
-                headers: denied.headers.into_iter().map(|(name, value)| set(&name, value)).collect(),
-                body: denied.body,
-            };
-            (denial_code(answer.reason), HttpResponse::DeniedResponse(denied_response))
-        }
+fn allow(allowed: &AllowedRequest, metadata: wire::Struct) -> wire::CheckResponse {
+    // Envoy removes last: what is set must not be named here.
+    let is_set = |name: &str| allowed.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+    let ok = wire::Allowed {
+        headers: allowed.set.iter().map(|(name, value)| header(name, value)).collect(),
+        headers_to_remove: allowed.remove.iter().filter(|name| !is_set(name)).map(|name| name.to_string()).collect(),
+        response_headers_to_add: allowed.response_headers.iter().map(|(name, value)| header(name, value)).collect(),
     };
-    CheckResponse { status: Some(Status { code: code as i32 }), http_response: Some(http_response), dynamic_metadata }
-}
-
-/// The code of a denial: never OK, whatever the reason says.
-fn denial_code(reason: Reason) -> RpcCode {
-    match reason.rpc_code() {
-        RpcCode::Ok => RpcCode::Internal,
-        code @ (RpcCode::InvalidArgument
-        | RpcCode::PermissionDenied
-        | RpcCode::Internal
-        | RpcCode::Unavailable
-        | RpcCode::Unauthenticated) => code,
+    wire::CheckResponse {
+        status: Some(wire::Status { code: RpcCode::Ok as i32 }),
+        http_response: Some(HttpResponse::OkResponse(ok)),
+        dynamic_metadata: Some(metadata),
     }
 }
 
-fn set(name: &str, value: String) -> HeaderValueOption {
-    HeaderValueOption {
-        header: Some(Header { key: name.to_owned(), value }),
-        append_action: OVERWRITE_IF_EXISTS_OR_ADD,
+fn deny(code: DenialCode, denied: &DeniedResponse, metadata: wire::Struct) -> wire::CheckResponse {
+    // A status that is no error would be a page served by the gate. Envoy's own default is 403.
+    let status = if (400..=599).contains(&denied.http_status()) { denied.http_status() } else { 403 };
+    let response = wire::Denied {
+        status: Some(wire::HttpStatus { code: status.into() }),
+        headers: denied.headers().iter().map(|(name, value)| header(name, value)).collect(),
+        body: denied.body().to_owned(),
+    };
+    denial(code, response, metadata)
+}
+
+fn denial(code: DenialCode, denied: wire::Denied, metadata: wire::Struct) -> wire::CheckResponse {
+    wire::CheckResponse {
+        status: Some(wire::Status { code: code.get() }),
+        http_response: Some(HttpResponse::DeniedResponse(denied)),
+        dynamic_metadata: Some(metadata),
     }
 }
 
-/// Decision id, rule, reason, subject, client, issuer and caller, as far as they are known, under one key.
-fn metadata(answer: &Answer) -> Struct {
+/// A `google.rpc.Code` other than OK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DenialCode(RpcCode);
+
+impl DenialCode {
+    /// The reason's own code. A reason that allows has none that denies: then it is our fault.
+    const fn of(reason: Reason) -> Self {
+        match reason.rpc_code() {
+            RpcCode::Ok => Self(RpcCode::Internal),
+            code => Self(code),
+        }
+    }
+
+    const fn get(self) -> i32 {
+        self.0 as i32
+    }
+}
+
+fn header(name: &str, value: &str) -> wire::HeaderOption {
+    wire::HeaderOption {
+        header: Some(wire::Header { key: name.to_owned(), value: value.to_owned() }),
+        append_action: wire::AppendAction::OverwriteIfExistsOrAdd.into(),
+    }
+}
+
+fn metadata(answer: &Answer) -> wire::Struct {
     let principal = answer.principal.as_deref();
-    let parts = [
+    let known = [
         ("decision_id", Some(answer.decision_id.to_string())),
         ("reason", Some(answer.reason.code().to_owned())),
-        ("rule", answer.rule.as_ref().map(|rule| rule.name.to_string())),
-        ("issuer", principal.map(|principal| principal.issuer.to_string())),
-        ("subject", principal.and_then(|principal| principal.subject.as_deref()).map(Into::into)),
-        ("client", principal.and_then(|principal| principal.client.as_deref()).map(Into::into)),
-        ("caller", answer.caller.as_deref().map(Into::into)),
+        ("rule", answer.rule.as_deref().map(|rule| rule.name.to_string())),
+        ("subject", principal.and_then(|p| p.subject.as_deref()).map(str::to_owned)),
+        ("client", principal.and_then(|p| p.client.as_deref()).map(str::to_owned)),
+        ("issuer", principal.map(|p| p.issuer.to_string())),
     ];
-    let field = |(key, text): (&str, Option<String>)| {
-        Some(Field { key: key.to_owned(), value: Some(Value { kind: Some(Kind::StringValue(text?)) }) })
-    };
-    let ours = Struct { fields: parts.into_iter().filter_map(field).collect() };
-    let ours = Value { kind: Some(Kind::StructValue(ours)) };
-    Struct { fields: vec![Field { key: METADATA_KEY.to_owned(), value: Some(ours) }] }
+    let fields = known.into_iter().filter_map(|(key, value)| Some(field(key, Kind::StringValue(value?)))).collect();
+    wire::Struct { fields: vec![field(METADATA, Kind::StructValue(wire::Struct { fields }))] }
 }
+
+fn field(key: &str, kind: Kind) -> wire::Field {
+    wire::Field { key: key.to_owned(), value: Some(wire::Value { kind: Some(kind) }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,197 +1,160 @@
-//! The gRPC server: listeners, what they serve, and the way it ends.
+//! Listeners, from binding to the end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
-use super::connection::{self, Ending, Services};
-use super::generated::authorization_server::AuthorizationServer;
+use super::accept::Accepting;
+use super::connection::{Connections, Ending};
+use super::front::Front;
+use super::health::Health;
+use super::listen::{self, BindError, Socket};
+use super::reflection;
 use super::service::{CheckService, Decide};
-use super::tls::{Tls, TlsError};
-use super::{DESCRIPTOR_SET, SERVICE};
-use crate::config::server::{Drain, Limits, ServerSpec};
-use crate::listen::{BindError, Bound, Stream};
+use super::tls::Tls;
+use crate::config::server::{Address, Drain, Limits, ServerSpec};
+use crate::core::request::Direction;
 use crate::telemetry::Recorder;
 
-/// Pause after a failed accept: where descriptors have run out, trying again at once is a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest time for connections to notice that they are closed.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
-/// Why the server does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A listener cannot be opened.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A listener's certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Reflection cannot be built: a defect.
-    #[error("reflection cannot be served: {0}")]
-    Reflection(String),
-}
-
-/// A running server. Dropping it closes every connection.
+/// Listeners that are open but not served yet: the operating system lets peers wait.
 #[derive(Debug)]
 pub struct Server {
-    addresses: Vec<Option<SocketAddr>>,
-    health: HealthReporter,
-    /// No new connections.
-    closing: CancellationToken,
-    ending: Ending,
-    tasks: TaskTracker,
+    listeners: Vec<Listener>,
+    limits: Limits,
+    deadline: Duration,
+    /// Reflection, where it is wanted; what belongs to a decider comes later.
+    routes: Routes,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: Socket,
+    address: Address,
+    direction: Direction,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
-    /// Opens every listener of `spec` and serves. Health says NOT_SERVING until [`Server::set_serving`] says otherwise.
+    /// Opens every listener of `spec.check`, and reads their certificates.
     ///
     /// # Errors
-    /// The first listener that cannot be opened.
-    pub async fn start<D: Decide>(
-        spec: &ServerSpec,
-        decider: Arc<D>,
-        recorder: Arc<Recorder>,
-    ) -> Result<Self, StartError> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        let server = Self {
-            addresses: Vec::new(),
-            health,
-            closing: CancellationToken::new(),
-            ending: Ending::default(),
-            tasks: TaskTracker::new(),
-        };
-        server.set_serving(false).await;
-        let mut others = Routes::new(health_service);
+    /// The first listener that cannot be opened; those opened before it are closed again.
+    pub async fn bind(spec: &ServerSpec) -> Result<Self, BindError> {
+        let mut routes = Routes::default();
         if spec.reflection {
-            let broken = |error: tonic_reflection::server::Error| StartError::Reflection(error.to_string());
-            let builder = || {
-                tonic_reflection::server::Builder::configure()
-                    .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            };
-            others = others.add_service(builder().build_v1().map_err(broken)?);
-            others = others.add_service(builder().build_v1alpha().map_err(broken)?);
+            routes = reflection::add(routes)?;
         }
-        let others = others.prepare();
-        let room = Arc::new(Semaphore::new(spec.limits.max_in_flight.min(Semaphore::MAX_PERMITS)));
-        let mut opened = Vec::new();
-        for listener in &spec.check {
-            let tls = listener.tls.as_ref().map(|tls| Tls::new(tls, spec.limits.tls_handshake)).transpose()?;
-            opened.push((Bound::open(&listener.address).await?, tls.map(Arc::new), listener.direction));
+        let mut listeners = Vec::with_capacity(spec.check.len());
+        for check in &spec.check {
+            let tls = check.tls.as_ref().map(Tls::load).transpose();
+            let tls = tls.map_err(|error| BindError::Tls { address: listen::name(&check.address), error })?;
+            let socket = Socket::open(&check.address).await?;
+            let address = socket.address(&check.address);
+            listeners.push(Listener { socket, address, direction: check.direction, tls: tls.map(Arc::new) });
         }
-        let mut server = server;
-        for (bound, tls, direction) in opened {
-            server.addresses.push(bound.tcp_address());
-            let service = CheckService::new(
-                Arc::clone(&decider),
-                Arc::clone(&recorder),
-                Arc::clone(&room),
+        Ok(Self { listeners, limits: spec.limits.clone(), deadline: spec.deadline, routes })
+    }
+
+    /// Where it listens, in the order of the configuration, with the ports that were taken.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|listener| listener.address.clone()).collect()
+    }
+
+    /// Serves, until [`Running::drain`] ends it or the value is dropped. `health` is told to others as it is: say
+    /// [`Health::set_serving`] when calls are welcome.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn run<D: Decide>(self, decider: Arc<D>, recorder: Arc<Recorder>, health: Health) -> Running {
+        let Self { listeners, limits, deadline, routes } = self;
+        let routes = routes.add_service(health.server()).prepare();
+        let places = Arc::new(Semaphore::new(limits.max_in_flight.min(Semaphore::MAX_PERMITS)));
+        let (tasks, stop, ending) = (TaskTracker::new(), CancellationToken::new(), Ending::default());
+        let mut accepting = JoinSet::new();
+        let mut following = Vec::new();
+        for Listener { socket, address, direction, tls } in listeners {
+            let listener: Arc<str> = listen::name(&address).into();
+            let check = CheckService {
+                decider: Arc::clone(&decider),
+                recorder: Arc::clone(&recorder),
                 direction,
-                spec.deadline,
-            );
-            let check = AuthorizationServer::new(service).max_decoding_message_size(spec.limits.max_message_bytes);
-            let services = Services { check, others: others.clone() };
-            server.listen(bound, tls, services, spec.limits.clone());
-        }
-        Ok(server)
-    }
-
-    /// The addresses of the listeners, in the configuration's order; `None` for unix sockets.
-    pub fn addresses(&self) -> &[Option<SocketAddr>] {
-        &self.addresses
-    }
-
-    /// What `grpc.health.v1` says from now on.
-    pub async fn set_serving(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        self.health.set_service_status("", status).await;
-        self.health.set_service_status(SERVICE, status).await;
-    }
-
-    /// Ends the server without failing a call: NOT_SERVING, `delay` of answering on, GOAWAY, and at most `grace` for the
-    /// calls in flight. Whether all of them ended.
-    pub async fn drain(&self, drain: &Drain) -> bool {
-        self.set_serving(false).await;
-        tokio::time::sleep(drain.delay).await;
-        self.closing.cancel();
-        self.ending.goaway.cancel();
-        self.tasks.close();
-        let ended = tokio::time::timeout(drain.grace, self.tasks.wait()).await.is_ok();
-        self.ending.now.cancel();
-        ended
-    }
-
-    fn listen<D: Decide>(&self, bound: Bound, tls: Option<Arc<Tls>>, services: Services<D>, limits: Limits) {
-        if let Some(tls) = &tls {
-            let (tls, closing) = (Arc::clone(tls), self.closing.clone());
-            self.tasks.spawn(async move { tls.follow(closing).await });
-        }
-        let (closing, ending, tasks) = (self.closing.clone(), self.ending.clone(), self.tasks.clone());
-        self.tasks.spawn(async move {
-            let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-            let refused = AtomicU64::new(0);
-            loop {
-                let accepted = tokio::select! {
-                    biased;
-                    () = closing.cancelled() => return,
-                    accepted = bound.accept() => accepted,
-                };
-                let stream = match accepted {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                };
-                let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                    let count = refused.fetch_add(1, Ordering::Relaxed) + 1;
-                    if count.is_power_of_two() {
-                        let cap = limits.max_connections;
-                        tracing::warn!(cap, count, "connections beyond `limits.max_connections` were closed");
-                    }
-                    continue;
-                };
-                let (tls, services, limits, ending) = (tls.clone(), services.clone(), limits.clone(), ending.clone());
-                tasks.spawn(async move {
-                    serve(stream, tls, services, &limits, ending).await;
-                    drop(slot);
-                });
+                limit: deadline,
+            };
+            let front = Front::new(check, routes.clone(), Arc::clone(&places), limits.max_message_bytes);
+            if let Some(tls) = &tls {
+                let follow = Arc::clone(tls).follow(listener.to_string());
+                following.push(AbortOnDropHandle::new(tokio::spawn(follow)));
             }
-        });
+            let accept = Accepting {
+                listener: Arc::clone(&listener),
+                connections: Connections::new(listener, front, tls, &limits, ending.clone()),
+                max_connections: limits.max_connections,
+                tasks: tasks.clone(),
+                stop: stop.clone(),
+            };
+            match socket {
+                Socket::Tcp(listener) => accepting.spawn(accept.run(listener)),
+                Socket::Unix(listener, file) => accepting.spawn(async move {
+                    accept.run(listener).await;
+                    drop(file);
+                }),
+            };
+        }
+        Running { health, stop, ending, tasks, accepting, _following: following }
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.closing.cancel();
-        self.ending.now.cancel();
-    }
-}
-
-async fn serve<D: Decide>(
-    stream: Box<dyn Stream>,
-    tls: Option<Arc<Tls>>,
-    services: Services<D>,
-    limits: &Limits,
+/// Listeners that are served. Dropping it closes every connection at once.
+#[derive(Debug)]
+pub struct Running {
+    health: Health,
+    stop: CancellationToken,
     ending: Ending,
-) {
-    let Some(tls) = tls else {
-        return connection::serve(stream, services, limits, ending).await;
-    };
-    let accepted = tokio::select! {
-        accepted = tls.accept(stream) => accepted,
-        () = ending.goaway.cancelled() => return,
-    };
-    match accepted {
-        Ok(stream) => connection::serve(stream, services, limits, ending).await,
-        Err(error) => tracing::debug!(%error, "a TLS connection was refused"),
+    tasks: TaskTracker,
+    accepting: JoinSet<()>,
+    _following: Vec<AbortOnDropHandle<()>>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that had calls in flight when the grace ended, and were closed.
+    pub cut_off: usize,
+}
+
+impl Running {
+    /// Ends it: says NOT_SERVING and serves on for `delay`, for Envoy to notice; then accepts no more, tells every
+    /// connection to go away, and waits up to `grace` for what is in flight.
+    pub async fn drain(mut self, drain: &Drain) -> Drained {
+        self.health.drain();
+        tokio::time::sleep(drain.delay).await;
+        self.stop.cancel();
+        while self.accepting.join_next().await.is_some() {}
+        // After the listeners: a connection that was accepted last is told, too.
+        self.ending.go_away.cancel();
+        self.health.close();
+        self.tasks.close();
+        if timeout(drain.grace, self.tasks.wait()).await.is_ok() {
+            return Drained { cut_off: 0 };
+        }
+        let cut_off = self.tasks.len();
+        self.ending.close.cancel();
+        let _ = timeout(LAST_MOMENTS, self.tasks.wait()).await;
+        Drained { cut_off }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.ending.close.cancel();
     }
 }

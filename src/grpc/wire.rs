@@ -1,4 +1,27 @@
-//! Our view of the protocol's bytes; see `proto/tollgate/wire/v1/check.proto`.
-#![allow(missing_docs, reason = "generated")]
+//! The bytes: a lean view of Envoy's Check protocol, generated from `proto/tollgate/wire/v1/check.proto`.
 
-include!(concat!(env!("OUT_DIR"), "/tollgate.wire.v1.rs"));
+pub use generated::*;
+
+/// The service's name on the wire.
+pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
+
+/// The path of `Check` on the wire.
+pub const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+#[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tollgate.wire.v1.rs"));
+}
+
+/// The service, generated for the lean types.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::wildcard_imports,
+    reason = "generated"
+)]
+pub(super) mod authorization {
+    include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
+}

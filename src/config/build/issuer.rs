@@ -126,7 +126,7 @@ fn algorithms(at: &At<'_>, names: Option<&[String]>) -> Option<Vec<Algorithm>> {
                 at.error(format!("`{}` is never accepted: such tokens are not signed at all", shown(name)));
             }
             None => at.error(format!(
-                "unknown algorithm `{}`{}; there are {}",
+                "unknown algorithm `{}`{} there are {}",
                 shown(name),
                 did_you_mean(name, all),
                 listed(all)

@@ -98,7 +98,7 @@ fn grpc_paths(at: &At<'_>, file: &GrpcFile) -> Vec<PathPattern> {
     }
     let Some(methods) = &file.methods else {
         // Every method: one segment, whatever it is.
-        return PathPattern::parse(&format!("/{service}/{{method}}")).into_iter().collect();
+        return patterns(&at.key("service"), Some(&[format!("/{service}/{{method}}")]), PathPattern::parse);
     };
     let list = at.key("methods");
     if methods.is_empty() {

@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
             let mut all: Vec<&str> = known().collect();
             all.sort_unstable();
             at.error(format!(
-                "unknown set of requirements `{}`{}; under `requirements` there are {}",
+                "unknown set of requirements `{}`{} under `requirements` there are {}",
                 shown(name),
                 did_you_mean(name, known()),
                 listed(all)
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
                     let mut all: Vec<&str> = known().collect();
                     all.sort_unstable();
                     at.index(index).error(format!(
-                        "unknown issuer `{}`{}; under `issuers` there are {}",
+                        "unknown issuer `{}`{} under `issuers` there are {}",
                         shown(name),
                         did_you_mean(name, known()),
                         listed(all)

@@ -1,0 +1,162 @@
+//! `tollgate serve`: puts a configuration into service.
+
+mod signals;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::check::shown;
+use super::config_file::ConfigFile;
+use super::exit::{Exit, Failure};
+use crate::admin::{Control, Probes};
+use crate::authn::store::Deps;
+use crate::clock::SystemClock;
+use crate::config::server::{Address, ServerSpec};
+use crate::engine::Engine;
+use crate::grpc::Server;
+use crate::listen::BindError;
+use crate::net::HttpClient;
+use crate::telemetry::{self, Recorder};
+use signals::{Signals, Told};
+
+/// Put a configuration into service
+///
+/// Opens the listeners that the configuration names and answers Envoy. Changed files (the configuration, its rule files,
+/// keys, certificates) are taken up by themselves; SIGHUP does so at once. A configuration that is wrong is logged, and
+/// the one in service stays. SIGTERM and SIGINT drain: health says NOT_SERVING, calls are answered for `drain.delay`
+/// more, then connections are told to go away, and those in flight have `drain.grace`. A second signal ends at once.
+///
+/// Log lines go to standard error, as JSON where that is not a terminal.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  tollgate serve --config policy.yaml
+  TOLLGATE_LOG=info,tollgate::authn=debug tollgate serve --threads 4
+  kill -HUP $(pidof tollgate)
+
+Exit codes:
+  0  it served, and was told to end
+  1  the configuration it started with has errors
+  2  the command line, or TOLLGATE_LOG, is wrong
+  3  a listener could not be opened")]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Threads that answer; one for each processor where it is not given
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// Longest wait for what the process does beside answering, when it ends.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
+    telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
+    let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = arguments.threads {
+        runtime.worker_threads(threads.get());
+    }
+    let runtime = runtime.enable_all().build().map_err(cannot_start)?;
+    let served = runtime.block_on(async {
+        // Caught from the first moment: a signal during the start ends it in the same way.
+        let signals = Signals::catch().map_err(cannot_start)?;
+        serve(&arguments.config.path(), signals).await
+    });
+    // A file system that hangs does not keep the process.
+    runtime.shutdown_timeout(LAST_WAIT);
+    served
+}
+
+async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
+    let recorder = Arc::new(Recorder::default());
+    let deps =
+        Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::<Recorder>::clone(&recorder) };
+    let engine = tokio::select! {
+        loaded = Engine::load(path, deps) => loaded?,
+        () = signals.end() => return Ok(Exit::Yes),
+    };
+    let spec = engine.server().clone();
+    let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+    let mut admin = serve_admin(&spec, &engine, &recorder, &draining, &stop).await?;
+    let server = Server::start(&spec, Arc::clone(&engine), Arc::clone(&recorder))
+        .await
+        .map_err(|error| Failure::NotRun(error.to_string()))?;
+    let server = Arc::new(server);
+    say_where(&spec, &server);
+    let ready = AbortOnDropHandle::new(tokio::spawn({
+        let (engine, server) = (Arc::clone(&engine), Arc::clone(&server));
+        async move {
+            engine.until_ready().await;
+            server.set_serving(true).await;
+            tracing::info!("ready");
+        }
+    }));
+    let following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&engine).follow_files(stop.clone())));
+
+    while signals.next().await == Told::Reload {
+        tracing::info!("SIGHUP: reading the configuration again");
+        // On its own, so that it delays no signal. The engine says in the log how it ended.
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move { drop(engine.reload().await) });
+    }
+    tracing::info!(delay = ?spec.drain.delay, grace = ?spec.drain.grace, "draining");
+    // Nothing may say SERVING again, or swap what decides, from here on.
+    drop((ready, following));
+    draining.cancel();
+    tokio::select! {
+        ended = server.drain(&spec.drain) => if !ended {
+            tracing::warn!("calls were still in flight when the grace ended");
+        },
+        () = signals.end() => tracing::warn!("a second signal: ending without waiting for calls in flight"),
+    }
+    stop.cancel();
+    let _ = tokio::time::timeout(LAST_WAIT, async { while admin.join_next().await.is_some() {} }).await;
+    tracing::info!("ended");
+    Ok(Exit::Yes)
+}
+
+/// Opens the listeners for people and probes, and serves them.
+async fn serve_admin(
+    spec: &ServerSpec,
+    engine: &Arc<Engine>,
+    recorder: &Arc<Recorder>,
+    draining: &CancellationToken,
+    stop: &CancellationToken,
+) -> Result<JoinSet<()>, Failure> {
+    let refused = |error: BindError| Failure::NotRun(error.to_string());
+    let mut tasks = JoinSet::new();
+    if let Some(address) = spec.probes {
+        let probes = Probes::bind(address).await.map_err(refused)?;
+        tracing::info!(address = probes.bound().tcp_address().map(tracing::field::display), "probes listener");
+        tasks.spawn(probes.serve(Arc::clone(engine), Arc::clone(recorder), draining.clone(), stop.clone()));
+    }
+    if let Some(listener) = &spec.control {
+        let control = Control::bind(listener).await.map_err(refused)?;
+        tracing::info!(address = place(&listener.address, control.bound().tcp_address()), "control listener");
+        tasks.spawn(control.serve(Arc::clone(engine), stop.clone()));
+    }
+    Ok(tasks)
+}
+
+/// Says where Check is asked, with the ports that were taken.
+fn say_where(spec: &ServerSpec, server: &Server) {
+    for (listener, taken) in spec.check.iter().zip(server.addresses()) {
+        let tls = listener.tls.is_some();
+        let trusted = listener.is_trusted();
+        tracing::info!(address = place(&listener.address, *taken), direction = ?listener.direction, tls, trusted, "Check listener");
+    }
+}
+
+fn place(configured: &Address, taken: Option<SocketAddr>) -> String {
+    taken.map_or_else(|| shown(configured), |address| address.to_string())
+}

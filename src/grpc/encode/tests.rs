@@ -1,0 +1,73 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::*;
+use crate::core::answer::DecisionId;
+
+const ID: DecisionId = DecisionId(0xabc);
+
+fn answer(reason: Reason, verdict: Verdict) -> Answer {
+    Answer { decision_id: ID, reason, rule: None, principal: None, caller: None, verdict }
+}
+
+fn denied(http_status: u16, headers: Vec<(Arc<str>, String)>) -> Verdict {
+    Verdict::Deny(DeniedResponse { http_status, headers, body: "no".to_owned() })
+}
+
+fn code(response: &wire::CheckResponse) -> i32 {
+    response.status.as_ref().unwrap().code
+}
+
+#[test]
+fn whatever_the_reason_and_the_verdict_only_two_shapes_leave() {
+    for reason in Reason::ALL {
+        let allow = response(&answer(*reason, Verdict::Allow(AllowedRequest::default())));
+        match allow.http_response.as_ref().unwrap() {
+            HttpResponse::OkResponse(_) => assert!(reason.allows() && code(&allow) == 0, "{reason}"),
+            HttpResponse::DeniedResponse(denied) => {
+                assert!(!reason.allows() && code(&allow) == 13, "{reason}");
+                assert_eq!(denied.status.as_ref().unwrap().code, 500);
+            }
+        }
+        let deny = response(&answer(*reason, denied(403, Vec::new())));
+        assert!(matches!(deny.http_response, Some(HttpResponse::DeniedResponse(_))), "{reason}");
+        assert_ne!(code(&deny), 0, "{reason}");
+        if !reason.allows() {
+            assert_eq!(code(&deny), reason.rpc_code() as i32);
+        }
+    }
+}
+
+#[test]
+fn a_denial_is_never_a_success_in_http() {
+    for (status, sent) in [(0, 403), (200, 403), (302, 403), (399, 403), (400, 400), (404, 404), (599, 599), (600, 403)]
+    {
+        let response = response(&answer(Reason::NoRule, denied(status, Vec::new())));
+        let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!() };
+        assert_eq!(denied.status.unwrap().code, sent, "{status}");
+        assert_eq!(denied.body, "no");
+    }
+}
+
+#[test]
+fn denied_headers_keep_repeated_names_and_say_their_action() {
+    let headers = vec![("www-authenticate".into(), "Bearer".into()), ("www-authenticate".into(), "DPoP".into())];
+    let response = response(&answer(Reason::MissingToken, denied(401, headers)));
+    let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!() };
+    assert_eq!(denied.headers, [header("www-authenticate", "Bearer"), header("www-authenticate", "DPoP")]);
+    assert_eq!(denied.headers[0].append_action(), wire::AppendAction::OverwriteIfExistsOrAdd);
+}
+
+#[test]
+fn what_is_set_is_never_removed() {
+    let allowed = AllowedRequest {
+        set: vec![("x-user-id".into(), "u1".into())],
+        remove: vec![Cow::Borrowed("X-User-Id"), Cow::Borrowed("x_user_id"), Cow::Borrowed("x-tenant")],
+        response_headers: vec![("x-policy".into(), "checked".into())],
+    };
+    let response = response(&answer(Reason::Allowed, Verdict::Allow(allowed)));
+    let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!() };
+    assert_eq!(ok.headers, [header("x-user-id", "u1")]);
+    assert_eq!(ok.headers_to_remove, ["x_user_id", "x-tenant"]);
+    assert_eq!(ok.response_headers_to_add, [header("x-policy", "checked")]);
+}
