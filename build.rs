@@ -40,6 +40,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .comment("Decides on requests for Envoy.")
         .method(check)
         .build();
-    tonic_build::manual::Builder::new().build_client(false).build_transport(false).out_dir(out).compile(&[service]);
+    tonic_build::manual::Builder::new().build_client(true).build_transport(false).out_dir(out).compile(&[service]);
     Ok(())
 }

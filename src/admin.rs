@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::server::{Address, ControlListener};
 use crate::engine::Engine;
-use crate::listen::{BindError, Bound};
+use crate::listen::{BindError, Socket};
 use crate::secret::Secret;
 use crate::telemetry::Recorder;
 
 /// The listener for `/healthz`, `/readyz` and `/metrics`, open.
 #[derive(Debug)]
 pub struct Probes {
-    bound: Bound,
+    bound: Socket,
 }
 
 impl Probes {
@@ -32,11 +32,11 @@ impl Probes {
     /// # Errors
     /// Where the address cannot be had.
     pub async fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        Ok(Self { bound: Bound::open(&Address::Tcp(address)).await? })
+        Ok(Self { bound: Socket::open(&Address::Tcp(address)).await? })
     }
 
     /// Where it listens.
-    pub fn bound(&self) -> &Bound {
+    pub fn bound(&self) -> &Socket {
         &self.bound
     }
 
@@ -55,7 +55,7 @@ impl Probes {
 /// The listener for `/status`, `/config` and `/reload`, open.
 #[derive(Debug)]
 pub struct Control {
-    bound: Bound,
+    bound: Socket,
     token: Secret,
 }
 
@@ -73,11 +73,11 @@ impl Control {
         if listener.token.expose().is_empty() {
             return Err(BindError::NoToken);
         }
-        Ok(Self { bound: Bound::open(&listener.address).await?, token: listener.token.clone() })
+        Ok(Self { bound: Socket::open(&listener.address).await?, token: listener.token.clone() })
     }
 
     /// Where it listens.
-    pub fn bound(&self) -> &Bound {
+    pub fn bound(&self) -> &Socket {
         &self.bound
     }
 

@@ -14,7 +14,6 @@ pub mod decode;
 pub mod encode;
 mod front;
 pub mod health;
-mod listen;
 mod preface;
 mod quiet;
 pub mod reflection;
@@ -24,7 +23,6 @@ mod tls;
 pub mod wire;
 
 pub use health::Health;
-pub use listen::BindError;
-pub use server::{Drained, Running, Server};
+pub use server::{BindError, Drained, Running, Server};
 pub use service::Decide;
 pub use tls::TlsError;

@@ -308,7 +308,7 @@ async fn what_cannot_be_served_is_an_error_at_the_start() {
     let first = gate().await;
     let mut taken = spec();
     taken.check[0].address = first.addresses[0].clone();
-    assert!(matches!(Server::bind(&taken).await, Err(BindError::Refused { .. })));
+    assert!(matches!(Server::bind(&taken).await, Err(BindError::Listen(tollgate::listen::BindError::Refused { .. }))));
 }
 
 // ---- rows of the hostile inputs
@@ -721,7 +721,8 @@ async fn row_229_a_drain_under_load_loses_no_call() {
         let load = client.await.unwrap();
         // It ended with the GOAWAY, not before, and only for calls that found no connection any more.
         assert!(begun.elapsed() >= delay);
-        assert_eq!(load.error.code(), Code::Unavailable, "{:?}", load.error);
+        // (Cancelled is what this client says of a call for which it lost the connection before it was sent.)
+        assert!(matches!(load.error.code(), Code::Unavailable | Code::Cancelled), "{:?}", load.error);
         all += load.answered;
     }
     assert!(connect(&address, None).await.is_err());

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::listen::{Bound, Stream};
+use crate::listen::{Socket, Stream};
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 64;
@@ -36,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then lets answers under way end.
-pub(super) async fn serve(bound: Bound, router: Router, stop: CancellationToken) {
+pub(super) async fn serve(bound: Socket, router: Router, stop: CancellationToken) {
     let router = router.layer(middleware::from_fn(bounded));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();

@@ -22,7 +22,7 @@ use crate::authn::store::Deps;
 use crate::clock::SystemClock;
 use crate::config::server::{Address, ServerSpec};
 use crate::engine::Engine;
-use crate::grpc::Server;
+use crate::grpc::{Health, Server};
 use crate::listen::BindError;
 use crate::net::HttpClient;
 use crate::telemetry::{self, Recorder};
@@ -88,16 +88,15 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     let spec = engine.server().clone();
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let mut admin = serve_admin(&spec, &engine, &recorder, &draining, &stop).await?;
-    let server = Server::start(&spec, Arc::clone(&engine), Arc::clone(&recorder))
-        .await
-        .map_err(|error| Failure::NotRun(error.to_string()))?;
-    let server = Arc::new(server);
+    let server = Server::bind(&spec).await.map_err(|error| Failure::NotRun(error.to_string()))?;
     say_where(&spec, &server);
+    let health = Health::new();
+    let server = server.run(Arc::clone(&engine), Arc::clone(&recorder), health.clone());
     let ready = AbortOnDropHandle::new(tokio::spawn({
-        let (engine, server) = (Arc::clone(&engine), Arc::clone(&server));
+        let engine = Arc::clone(&engine);
         async move {
             engine.until_ready().await;
-            server.set_serving(true).await;
+            health.set_serving(true);
             tracing::info!("ready");
         }
     }));
@@ -114,8 +113,9 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     drop((ready, following));
     draining.cancel();
     tokio::select! {
-        ended = server.drain(&spec.drain) => if !ended {
-            tracing::warn!("calls were still in flight when the grace ended");
+        drained = server.drain(&spec.drain) => if drained.cut_off > 0 {
+            let connections = drained.cut_off;
+            tracing::warn!(connections, "calls were still in flight when the grace ended");
         },
         () = signals.end() => tracing::warn!("a second signal: ending without waiting for calls in flight"),
     }
@@ -150,10 +150,10 @@ async fn serve_admin(
 
 /// Says where Check is asked, with the ports that were taken.
 fn say_where(spec: &ServerSpec, server: &Server) {
-    for (listener, taken) in spec.check.iter().zip(server.addresses()) {
+    for (listener, address) in spec.check.iter().zip(server.addresses()) {
         let tls = listener.tls.is_some();
         let trusted = listener.is_trusted();
-        tracing::info!(address = place(&listener.address, *taken), direction = ?listener.direction, tls, trusted, "Check listener");
+        tracing::info!(address = shown(&address), direction = ?listener.direction, tls, trusted, "Check listener");
     }
 }
 

@@ -14,9 +14,9 @@ use super::DemoError;
 use crate::admin::Probes;
 use crate::authn::store::Deps;
 use crate::clock::SystemClock;
-use crate::config::server::Drain;
+use crate::config::server::{Address, Drain};
 use crate::engine::Engine;
-use crate::grpc::Server;
+use crate::grpc::{Health, Running, Server};
 use crate::net::HttpClient;
 use crate::telemetry::Recorder;
 pub use ask::{Asker, Decision};
@@ -26,7 +26,8 @@ pub use ask::{Asker, Decision};
 pub struct LocalGate {
     engine: Arc<Engine>,
     recorder: Arc<Recorder>,
-    server: Arc<Server>,
+    server: Running,
+    addresses: Vec<Option<SocketAddr>>,
     probes: Option<SocketAddr>,
     draining: CancellationToken,
     stop: CancellationToken,
@@ -44,8 +45,14 @@ impl LocalGate {
             Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::clone(&recorder) as Arc<_> };
         let engine = Engine::load(policy, deps).await.map_err(|error| DemoError::Policy(error.messages()))?;
         let spec = engine.server();
-        let server = Server::start(spec, Arc::clone(&engine), Arc::clone(&recorder)).await;
-        let server = Arc::new(server.map_err(|error| DemoError::Gate(error.to_string()))?);
+        let server = Server::bind(spec).await.map_err(|error| DemoError::Gate(error.to_string()))?;
+        let tcp = |address: Address| match address {
+            Address::Tcp(address) => Some(address),
+            Address::Unix { .. } => None,
+        };
+        let addresses = server.addresses().into_iter().map(tcp).collect();
+        let health = Health::new();
+        let server = server.run(Arc::clone(&engine), Arc::clone(&recorder), health.clone());
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         let mut probes_address = None;
@@ -54,15 +61,13 @@ impl LocalGate {
             probes_address = probes.bound().tcp_address();
             tasks.spawn(probes.serve(Arc::clone(&engine), Arc::clone(&recorder), draining.clone(), stop.clone()));
         }
-        let (ready, serving, drained) = (Arc::clone(&engine), Arc::clone(&server), draining.clone());
+        let ready = Arc::clone(&engine);
         tasks.spawn(async move {
-            // A drain is final.
-            if drained.run_until_cancelled(ready.until_ready()).await.is_some() {
-                serving.set_serving(true).await;
-            }
+            ready.until_ready().await;
+            health.set_serving(true);
         });
         tasks.spawn(Arc::clone(&engine).follow_files(stop.clone()));
-        Ok(Self { engine, recorder, server, probes: probes_address, draining, stop, tasks })
+        Ok(Self { engine, recorder, server, addresses, probes: probes_address, draining, stop, tasks })
     }
 
     /// What decides.
@@ -77,7 +82,7 @@ impl LocalGate {
 
     /// Where it is asked, in the configuration's order; `None` for unix sockets.
     pub fn addresses(&self) -> &[Option<SocketAddr>] {
-        self.server.addresses()
+        &self.addresses
     }
 
     /// Where its metrics are, if the configuration says so.

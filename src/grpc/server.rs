@@ -14,16 +14,35 @@ use super::accept::Accepting;
 use super::connection::{Connections, Ending};
 use super::front::Front;
 use super::health::Health;
-use super::listen::{self, BindError, Socket};
 use super::reflection;
 use super::service::{CheckService, Decide};
-use super::tls::Tls;
+use super::tls::{Tls, TlsError};
 use crate::config::server::{Address, Drain, Limits, ServerSpec};
 use crate::core::request::Direction;
+use crate::listen::{self, Socket};
 use crate::telemetry::Recorder;
 
 /// Longest time for connections to notice that they are closed.
 const LAST_MOMENTS: Duration = Duration::from_secs(1);
+
+/// Why the server cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] listen::BindError),
+    /// A certificate, a key or an authority is not usable.
+    #[error("`{address}`: {error}")]
+    Tls {
+        /// The address as configured.
+        address: String,
+        /// What is wrong.
+        error: TlsError,
+    },
+    /// The schema for reflection is damaged.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
 
 /// Listeners that are open but not served yet: the operating system lets peers wait.
 #[derive(Debug)]

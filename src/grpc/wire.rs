@@ -22,6 +22,6 @@ mod generated {
     clippy::wildcard_imports,
     reason = "generated"
 )]
-pub(super) mod authorization {
+pub(crate) mod authorization {
     include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
 }

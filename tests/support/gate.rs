@@ -18,22 +18,24 @@ use std::time::Duration;
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use tollgate::config::server::{Address, Drain};
 use tollgate::engine::Engine;
-use tollgate::grpc::Server;
+use tollgate::grpc::{Health, Running, Server};
 use tollgate::telemetry::Recorder;
 use tonic::transport::{Channel, Endpoint};
 
 pub struct Gate {
     pub engine: Arc<Engine>,
     pub recorder: Arc<Recorder>,
-    pub server: Server,
+    pub server: Running,
 }
 
 impl Gate {
     /// Serves this engine on the listeners of its own configuration.
     pub async fn start(engine: Arc<Engine>) -> Self {
         let recorder = Arc::new(Recorder::default());
-        let server = Server::start(engine.server(), Arc::clone(&engine), Arc::clone(&recorder)).await.unwrap();
-        server.set_serving(true).await;
+        let health = Health::new();
+        let server = Server::bind(engine.server()).await.unwrap();
+        let server = server.run(Arc::clone(&engine), Arc::clone(&recorder), health.clone());
+        health.set_serving(true);
         Self { engine, recorder, server }
     }
 

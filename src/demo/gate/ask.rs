@@ -10,10 +10,10 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::DemoError;
 use super::super::client::Call;
-use crate::grpc::generated::authorization_client::AuthorizationClient;
+use crate::grpc::wire::authorization::authorization_client::AuthorizationClient;
 use crate::grpc::wire::check_response::HttpResponse;
 use crate::grpc::wire::value::Kind;
-use crate::grpc::wire::{AttributeContext, CheckRequest, CheckResponse, Entry, HttpRequest, Request, Struct};
+use crate::grpc::wire::{Attributes, CheckRequest, CheckResponse, Entry, Http, Request, Struct};
 
 /// Time for one Check.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,14 +75,14 @@ fn check_request(call: &Call) -> CheckRequest {
         entry(":scheme", "http"),
     ];
     headers.extend(call.headers.iter().map(|(name, value)| entry(&name.to_ascii_lowercase(), value)));
-    let http = HttpRequest {
+    let http = Http {
         method: Bytes::copy_from_slice(call.method.as_str().as_bytes()),
         headers,
         path: Bytes::copy_from_slice(call.path.as_bytes()),
         host: Bytes::copy_from_slice(call.host.as_bytes()),
         header_map: None,
     };
-    let attributes = AttributeContext { request: Some(Request { http: Some(http) }), ..AttributeContext::default() };
+    let attributes = Attributes { request: Some(Request { http: Some(http) }), ..Attributes::default() };
     CheckRequest { attributes: Some(attributes) }
 }
 
