@@ -8,16 +8,21 @@ pub mod keys;
 mod paint;
 pub mod passport;
 mod policy;
+mod running;
 mod stay;
 mod tour;
 pub mod upstream;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
 pub use paint::Paint;
+use running::Running;
 use tour::{Tokens, Way};
 
 /// Why the demo cannot go on.
@@ -37,6 +42,9 @@ pub enum DemoError {
     /// There is no room for temporary files.
     #[error("no temporary directory can be made: {0}")]
     Directory(io::Error),
+    /// It was told to end.
+    #[error("interrupted before the end of the tour")]
+    Interrupted,
     /// A port is taken.
     #[error("{what} cannot listen on {address}: {error}")]
     Listen {
@@ -99,15 +107,20 @@ pub struct DemoOptions {
     pub probes_port: u16,
 }
 
-/// Runs the demo until it is interrupted, or to the end of the tour. 0: all was as expected. 1: it was not. 3: the
-/// demo could not run.
+/// Runs the demo until Ctrl-C or SIGTERM, or to the end of the tour. 0: all was as expected. 1: it was not. 3: the
+/// demo could not run, or not to the end of the tour.
 pub async fn run(options: DemoOptions) -> ExitCode {
     let show = |line: &str| {
         let mut out = io::stdout().lock();
         // A reader that is gone is no reason to fail.
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     };
-    match run_with(&options, Paint::for_stdout(), &mut { show }).await {
+    let end = CancellationToken::new();
+    // From the first moment: Envoy and the files must not outlive this process.
+    let interrupted = tokio::spawn(interruption(end.clone()));
+    let ended = run_with(&options, Paint::for_stdout(), end, &mut { show }).await;
+    interrupted.abort();
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -117,37 +130,40 @@ pub async fn run(options: DemoOptions) -> ExitCode {
     }
 }
 
-/// As [`run`], line by line to `show`. Whether the tour went as expected.
+async fn interruption(end: CancellationToken) {
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    end.cancel();
+}
+
+/// As [`run`], until `end` and line by line to `show`. Whether the tour went as expected.
 ///
 /// # Errors
-/// Where the demo cannot run.
+/// Where the demo cannot run, or ends before the tour does.
 pub async fn run_with(
     options: &DemoOptions,
     paint: Paint,
+    end: CancellationToken,
     show: &mut (dyn FnMut(&str) + Send),
 ) -> Result<bool, DemoError> {
-    let binary = if options.without_envoy { None } else { envoy::find()? };
-    let directory = tempfile::Builder::new().prefix("tollgate-demo-").tempdir().map_err(DemoError::Directory)?;
-    let issuer = issuer::DevIssuer::start(options.issuer_port).await?;
-    let passport = passport::Passport::new()?;
-    let upstream = upstream::Upstream::start(options.upstream_port).await?;
-    let files = policy::write(directory.path(), issuer.url(), options.probes_port)?;
-    passport.write_public_key(&files.public_key)?;
-    let gate = gate::LocalGate::start(&files.policy).await?;
-    let envoy = match &binary {
-        Some(binary) => Some(start_envoy(binary, options, &upstream, &files).await?),
-        None => None,
+    let tour = async {
+        let running = Running::start(options).await?;
+        for line in running.introduction(paint) {
+            show(&line);
+        }
+        let tokens = Tokens::new(&running.issuer, &running.passport)?;
+        let way = match &running.envoy {
+            Some(envoy) => Way::Envoy(envoy, &running.upstream),
+            None => Way::Gate(gate::Asker::connect(&running.files.socket).await?),
+        };
+        let all_well = tour::go(&way, &tokens, paint, show).await;
+        Ok::<_, DemoError>((running, tokens, all_well))
     };
-    let place = stay::Place { issuer: &issuer, upstream: &upstream, envoy: envoy.as_ref(), gate: &gate, files: &files };
-    for line in place.introduction(paint) {
-        show(&line);
-    }
-    let tokens = Tokens::new(&issuer, &passport)?;
-    let way = match &envoy {
-        Some(envoy) => Way::Envoy(envoy, &upstream),
-        None => Way::Gate(gate::Asker::connect(&files.socket).await?),
-    };
-    let all_well = tour::go(&way, &tokens, paint, show).await;
+    let (running, tokens, all_well) = end.run_until_cancelled(tour).await.ok_or(DemoError::Interrupted)??;
     show("");
     show(&if all_well {
         paint.good("Everything was as expected.")
@@ -155,22 +171,11 @@ pub async fn run_with(
         paint.bad("Not everything was as expected: see the lines marked `no`.")
     });
     if !options.once {
-        stay::until_interrupted(&place, &tokens, paint, show).await;
+        for line in running.invitation(&tokens) {
+            show(&line);
+        }
+        end.run_until_cancelled(stay::show_reloads(running.gate.engine(), paint, show)).await;
     }
-    gate.stop().await;
+    running.gate.stop().await;
     Ok(all_well)
-}
-
-async fn start_envoy(
-    binary: &Path,
-    options: &DemoOptions,
-    upstream: &upstream::Upstream,
-    files: &policy::Files,
-) -> Result<envoy::Envoy, DemoError> {
-    let gate = envoy::Gate::Unix(files.socket.clone());
-    let config = envoy::Shipped::inbound()
-        .between(options.envoy_port, options.envoy_admin_port, upstream.address(), &gate)?
-        // As patient as the demo's policy: this is a machine that does other things, and maybe a debug build.
-        .replace(" timeout: 0.25s\n", " timeout: 2s\n")?;
-    envoy::Envoy::start(binary, config.text()).await
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tollgate::demo::client::Call;
 use tollgate::demo::issuer::{CLIENTS, DevIssuer};
 use tollgate::demo::{DemoOptions, Paint, run_with};
@@ -19,7 +20,9 @@ use support::binary;
 
 async fn tour(options: &DemoOptions) -> (bool, Vec<String>) {
     let mut lines = Vec::new();
-    let all_well = run_with(options, Paint::plain(), &mut |line| lines.push(line.to_owned())).await.unwrap();
+    let all_well = run_with(options, Paint::plain(), CancellationToken::new(), &mut |line| lines.push(line.to_owned()))
+        .await
+        .unwrap();
     (all_well, lines)
 }
 
@@ -66,8 +69,16 @@ async fn without_an_envoy_the_gate_is_asked_over_grpc_with_the_same_answers() {
 
 #[tokio::test]
 async fn given_ports_are_used() {
-    // Free a moment ago; the system does not hand them out again so soon.
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Below the range from which the system takes ports for connections: nobody else gets them in the meantime.
+    let mut next = 20_000 + rand::random::<u16>() % 8_000;
+    let mut free = || {
+        loop {
+            next += 1;
+            if std::net::TcpListener::bind(("127.0.0.1", next)).is_ok() {
+                return next;
+            }
+        }
+    };
     let options = DemoOptions {
         once: true,
         envoy_port: free(),
@@ -86,17 +97,30 @@ async fn given_ports_are_used() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let options = DemoOptions { once: true, issuer_port: port, ..DemoOptions::default() };
-    let refused = run_with(&options, Paint::plain(), &mut |_| {}).await.unwrap_err().to_string();
+    let refused =
+        run_with(&options, Paint::plain(), CancellationToken::new(), &mut |_| {}).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("127.0.0.1:{port}")), "{refused}");
+}
+
+#[tokio::test]
+async fn an_interruption_before_the_end_of_the_tour_is_no_verdict() {
+    let end = CancellationToken::new();
+    let ends = end.clone();
+    let options = DemoOptions { once: true, ..DemoOptions::default() };
+    // The first line of the introduction is the sign.
+    let ended = run_with(&options, Paint::plain(), end, &mut |_| ends.cancel()).await;
+    assert!(ended.unwrap_err().to_string().contains("interrupted"));
 }
 
 /// What a reader of the demo does: copies a `curl` line, edits the policy, breaks it, mends it.
 #[tokio::test]
 async fn it_stays_up_with_live_tokens_and_shows_reloads() {
     let (tell, mut lines) = mpsc::unbounded_channel();
+    let end = CancellationToken::new();
+    let told = end.clone();
     let demo = tokio::spawn(async move {
         let mut show = |line: &str| tell.send(line.to_owned()).unwrap();
-        run_with(&DemoOptions::default(), Paint::plain(), &mut show).await
+        run_with(&DemoOptions::default(), Paint::plain(), told, &mut show).await
     });
     let mut until = async |part: &str| {
         let mut read = Vec::new();
@@ -134,8 +158,8 @@ async fn it_stays_up_with_live_tokens_and_shows_reloads() {
     std::fs::write(&policy, &text).unwrap();
     until("reloaded: generation ").await;
     assert_eq!(call.send(address.parse().unwrap()).await.unwrap().status, 200);
-    demo.abort();
-    assert!(demo.await.unwrap_err().is_cancelled());
+    end.cancel();
+    assert!(demo.await.unwrap().unwrap(), "the tour's verdict outlives the interruption");
     assert!(!policy.exists(), "nothing is left behind");
 }
 
@@ -199,6 +223,13 @@ async fn the_token_endpoint_speaks_client_credentials() {
         let (got, answer) = ask(basic, &form).await;
         assert_eq!((got, answer["error"].as_str()), (status, Some(error)), "{form:?}");
     }
+}
+
+/// The example is a configuration like any other, before the demo puts its own addresses in.
+#[test]
+fn the_example_policy_loads_as_it_is_shipped() {
+    let config = tollgate::config::load(Path::new("examples/demo/policy.yaml")).unwrap();
+    assert_eq!(config.issuers.len(), 2);
 }
 
 /// No part of the program but the command line knows the demo: no configuration can start its issuer.

@@ -1,5 +1,12 @@
 //! Gates come and go without a failed request.
 
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
 use tollgate::demo::envoy::{Envoy, Gate, Shipped};
 use tollgate::demo::gate::LocalGate;
 use tollgate::demo::issuer::{CLIENTS, DevIssuer};
@@ -7,7 +14,7 @@ use tollgate::demo::passport::Passport;
 use tollgate::demo::upstream::Upstream;
 use tollgate::telemetry::Exposition;
 
-use crate::support::{Files, Load, Stage, binary, eventually};
+use crate::support::{Files, Load, Stage, binary, eventually, get};
 
 /// How many decisions a gate has made.
 fn decisions(gate: &LocalGate) -> u64 {
@@ -79,4 +86,76 @@ async fn a_gate_is_replaced_on_its_socket_under_load_and_no_request_fails() {
     }
     let total = load.done();
     assert_eq!(load.end().await, Vec::<String>::new(), "of {total} requests");
+}
+
+/// `tollgate serve`, as a process of its own.
+struct Serve {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Serve {
+    async fn start(policy: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["serve", "--config"])
+            .arg(policy)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut serve = Self { process, log };
+        serve.logs("\"ready\"").await;
+        serve
+    }
+
+    async fn logs(&mut self, part: &str) {
+        let found = async {
+            while let Some(line) = self.log.next_line().await.unwrap() {
+                if line.contains(part) {
+                    return;
+                }
+            }
+            panic!("the log ended before {part}");
+        };
+        timeout(Duration::from_secs(30), found).await.unwrap();
+    }
+
+    /// As Kubernetes and systemd do it. The exit code.
+    async fn terminate(mut self) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status().await.unwrap().success());
+        // The log is read on, so that the process never waits for a reader.
+        let rest = async { while self.log.next_line().await.unwrap().is_some() {} };
+        timeout(Duration::from_secs(30), rest).await.unwrap();
+        self.process.wait().await.unwrap().code()
+    }
+}
+
+/// The real program: SIGTERM under load, while its successor is there already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_behind_envoy_fails_no_request() {
+    let files = Files::new();
+    let issuer = DevIssuer::start(0).await.unwrap();
+    let upstream = Upstream::start(0).await.unwrap();
+    Passport::new().unwrap().write_public_key(&files.public_key).unwrap();
+    files.write_policy(issuer.url(), |policy| policy);
+    let mut serving = Serve::start(&files.policy).await;
+    let config = Shipped::inbound().between(0, 0, upstream.address(), &Gate::Unix(files.socket.clone())).unwrap();
+    let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
+    let envoy = Envoy::start(&binary(), config.text()).await.unwrap();
+    let load = Load::start(envoy.address(), &issuer.token(&CLIENTS[0]).unwrap());
+    load.goes_on(50).await;
+    for _ in 0..2 {
+        let old = std::mem::replace(&mut serving, Serve::start(&files.policy).await);
+        assert_eq!(old.terminate().await, Some(0));
+        load.goes_on(50).await;
+    }
+    let total = load.done();
+    assert_eq!(load.end().await, Vec::<String>::new(), "of {total} requests");
+    // Without a successor there is no way in, and the socket is gone.
+    assert_eq!(serving.terminate().await, Some(0));
+    let reply = get("/healthz").send(envoy.address()).await.unwrap();
+    assert_eq!(reply.status, 503);
+    assert!(!files.socket.exists());
 }
