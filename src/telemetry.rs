@@ -7,6 +7,7 @@ mod duration;
 mod exposition;
 mod logging;
 mod metrics;
+mod panics;
 mod summary;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use exposition::Exposition;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::InFlight;
 use metrics::Metrics;
+pub use panics::log_panics;
 use summary::Summary;
 
 /// Least time between two log lines about denials for the same reason.

@@ -61,6 +61,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
     telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
+    telemetry::log_panics();
     let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = arguments.threads {

@@ -85,7 +85,7 @@ impl<D: Decide> Authorization for CheckService<D> {
             Err(_) => {
                 self.recorder.report(Event::Panic);
                 let answer = refusal(Reason::InternalError, decode::speaks_grpc(&message));
-                // Where it happened is in the panic's own message on stderr, just before.
+                // Where it happened is in the log line of the panic itself, just before.
                 tracing::error!(decision = %answer.decision_id, "this decision panicked");
                 answer
             }

@@ -75,7 +75,7 @@ impl Default for Metrics {
         }
         Self {
             decisions: registered!("decisions", "Answered Checks, by rule, outcome and reason"),
-            durations: registered!("decision_duration_seconds", "Time from a decoded Check to its answer"),
+            durations: registered!("decision_duration_seconds", "Time from the arrival of a Check to its answer"),
             in_flight: registered!("checks_in_flight", "Checks that are being decided"),
             cache_lookups: registered!("token_cache_lookups", "Lookups in the cache of validated tokens"),
             key_refreshes: registered!("key_refreshes", "Attempts to read or fetch an issuer's keys"),
