@@ -6,7 +6,7 @@
 # The process writes nothing but the sockets in /run/tollgate: a read-only root file system is fine. Secrets are
 # mounted as files and named in the configuration; none is ever built in. BuildKit is needed for the cache mounts.
 
-FROM docker.io/library/rust:1.95.0-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
