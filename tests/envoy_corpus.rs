@@ -21,7 +21,7 @@ async fn envoy_and_the_gate_decide_the_corpus() {
     for corpus in Corpus::all() {
         let gate = corpus.gate().await;
         let upstream = Upstream::start(0).await.unwrap();
-        let shipped = Shipped::inbound().between(0, 0, upstream.address(), &Gate::Unix(gate.socket())).unwrap();
+        let shipped = Shipped::inbound().between(0, 0, upstream.address(), &[Gate::Unix(gate.socket())]).unwrap();
         let patient = shipped.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
         let envoy = Envoy::start(&binary, patient.text()).await.unwrap();
         for case in corpus.cases().filter(Case::through_envoy) {

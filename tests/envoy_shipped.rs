@@ -40,10 +40,9 @@ async fn envoy_accepts_every_shipped_configuration_as_it_is() {
 #[tokio::test]
 async fn every_value_that_is_documented_as_replaceable_is_there_once_and_nothing_shipped_remains() {
     let service = SocketAddr::from(([127, 0, 0, 1], 18081));
-    let gates = [
-        Gate::Unix("/tmp/gate.sock".into()),
-        Gate::Tcp(vec![SocketAddr::from(([127, 0, 0, 1], 18082)), SocketAddr::from(([127, 0, 0, 1], 18083))]),
-    ];
+    let tcp = |port: u16| Gate::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
+    let gates =
+        [vec![Gate::Unix("/tmp/gate.sock".into())], vec![tcp(18082), Gate::Unix("/tmp/b.sock".into()), tcp(18083)]];
     for gate in &gates {
         let configs = [
             Shipped::inbound().between(18080, 19901, service, gate).unwrap(),

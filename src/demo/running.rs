@@ -105,7 +105,7 @@ async fn start_envoy(
     files: &Files,
 ) -> Result<Envoy, DemoError> {
     let config = Shipped::inbound()
-        .between(options.envoy_port, options.envoy_admin_port, upstream.address(), &Gate::Unix(files.socket.clone()))?
+        .between(options.envoy_port, options.envoy_admin_port, upstream.address(), &[Gate::Unix(files.socket.clone())])?
         // As patient as the demo's policy: this is a machine that does other things, and maybe a debug build.
         .replace(" timeout: 0.25s\n", " timeout: 2s\n")?;
     Envoy::start(binary, config.text()).await

@@ -14,7 +14,7 @@ use tollgate::demo::passport::Passport;
 use tollgate::demo::upstream::Upstream;
 use tollgate::telemetry::Exposition;
 
-use crate::support::{Files, Load, Stage, binary, eventually, get};
+use crate::support::{Files, Load, binary, eventually, get};
 
 /// How many decisions a gate has made.
 fn decisions(gate: &LocalGate) -> u64 {
@@ -23,13 +23,13 @@ fn decisions(gate: &LocalGate) -> u64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
-async fn member(envoy: &Envoy, healthy: bool, of: usize) -> bool {
-    let members = envoy.admin("/clusters?format=json").await.unwrap().json();
-    let members = members["cluster_statuses"].as_array().unwrap();
-    let gates = members.iter().find(|cluster| cluster["name"] == "tollgate").unwrap();
-    let hosts = gates["host_statuses"].as_array().unwrap();
-    let count = hosts.iter().filter(|host| host["health_status"]["failed_active_health_check"] != true).count();
-    (count == of) == healthy
+/// How many gates Envoy's health checks find well.
+async fn healthy(envoy: &Envoy) -> usize {
+    let clusters = envoy.admin("/clusters?format=json").await.unwrap().json();
+    let clusters = clusters["cluster_statuses"].as_array().unwrap();
+    let gates = clusters.iter().find(|cluster| cluster["name"] == "tollgate").unwrap();
+    let gates = gates["host_statuses"].as_array().unwrap();
+    gates.iter().filter(|gate| gate["health_status"]["failed_active_health_check"] != true).count()
 }
 
 /// Two gates, as two endpoints of Envoy's cluster: one is told to stop while requests come in as fast as they can.
@@ -44,14 +44,14 @@ async fn a_gate_drains_under_load_and_no_request_fails() {
         let socket = format!("unix:{}", files.socket.display());
         files.write_policy(issuer.url(), |policy| policy.replace(&socket, "127.0.0.1:0"));
         let gate = LocalGate::start(&files.policy).await.unwrap();
-        addresses.push(gate.addresses()[0].unwrap());
+        addresses.push(Gate::Tcp(gate.addresses()[0].unwrap()));
         gates.push(gate);
         places.push(files);
     }
-    let config = Shipped::inbound().between(0, 0, upstream.address(), &Gate::Tcp(addresses)).unwrap();
+    let config = Shipped::inbound().between(0, 0, upstream.address(), &addresses).unwrap();
     let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
     let envoy = Envoy::start(&binary(), config.text()).await.unwrap();
-    eventually("both gates are healthy", async || member(&envoy, true, 2).await).await;
+    eventually("both gates are healthy", async || healthy(&envoy).await == 2).await;
 
     let load = Load::start(envoy.address(), &issuer.token(&CLIENTS[0]).unwrap());
     eventually("both gates decide", async || gates.iter().all(|gate| decisions(gate) > 20)).await;
@@ -59,7 +59,7 @@ async fn a_gate_drains_under_load_and_no_request_fails() {
     let recorder = std::sync::Arc::clone(leaves.recorder());
     let before_drain = decisions(&leaves);
     leaves.drain().await;
-    assert!(!member(&envoy, true, 2).await, "Envoy knows that one of them has left");
+    assert_eq!(healthy(&envoy).await, 1, "Envoy knows that one of them has left");
     let after_drain = decisions(&stays);
     load.goes_on(100).await;
     assert!(decisions(&stays) > after_drain, "the other one goes on");
@@ -67,25 +67,6 @@ async fn a_gate_drains_under_load_and_no_request_fails() {
     assert_eq!(load.end().await, Vec::<String>::new(), "of {total} requests");
     let text = recorder.exposition(Exposition::OpenMetrics);
     assert!(text.contains("tollgate_decisions_total{") && before_drain > 20);
-}
-
-/// One gate is replaced by another on the same socket, as a restart in a sidecar does it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gate_is_replaced_on_its_socket_under_load_and_no_request_fails() {
-    let mut stage = Stage::new().await;
-    let load = Load::start(stage.envoy.address(), &stage.token(&["read:orders"]));
-    load.goes_on(50).await;
-    for _ in 0..2 {
-        let next = LocalGate::start(&stage.files.policy).await.unwrap();
-        let old = std::mem::replace(&mut stage.gate, next);
-        load.goes_on(20).await;
-        old.drain().await;
-        load.goes_on(50).await;
-        assert!(decisions(&stage.gate) > 0, "the new gate decides");
-        assert!(stage.files.socket.exists(), "the old gate leaves the new one's socket alone");
-    }
-    let total = load.done();
-    assert_eq!(load.end().await, Vec::<String>::new(), "of {total} requests");
 }
 
 /// `tollgate serve`, as a process of its own.
@@ -132,30 +113,40 @@ impl Serve {
     }
 }
 
-/// The real program: SIGTERM under load, while its successor is there already.
+/// The real program, twice: each is told to end with SIGTERM and started again, as in a rolling update, while
+/// requests come in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_under_load_behind_envoy_fails_no_request() {
-    let files = Files::new();
     let issuer = DevIssuer::start(0).await.unwrap();
     let upstream = Upstream::start(0).await.unwrap();
-    Passport::new().unwrap().write_public_key(&files.public_key).unwrap();
-    files.write_policy(issuer.url(), |policy| policy);
-    let mut serving = Serve::start(&files.policy).await;
-    let config = Shipped::inbound().between(0, 0, upstream.address(), &Gate::Unix(files.socket.clone())).unwrap();
+    let (mut places, mut serving) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let files = Files::new();
+        Passport::new().unwrap().write_public_key(&files.public_key).unwrap();
+        files.write_policy(issuer.url(), |policy| policy);
+        serving.push(Serve::start(&files.policy).await);
+        places.push(files);
+    }
+    let gates: Vec<Gate> = places.iter().map(|files| Gate::Unix(files.socket.clone())).collect();
+    let config = Shipped::inbound().between(0, 0, upstream.address(), &gates).unwrap();
     let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
     let envoy = Envoy::start(&binary(), config.text()).await.unwrap();
+    eventually("both gates are healthy", async || healthy(&envoy).await == 2).await;
     let load = Load::start(envoy.address(), &issuer.token(&CLIENTS[0]).unwrap());
     load.goes_on(50).await;
-    for _ in 0..2 {
-        let old = std::mem::replace(&mut serving, Serve::start(&files.policy).await);
-        assert_eq!(old.terminate().await, Some(0));
+    for files in &places {
+        assert_eq!(serving.remove(0).terminate().await, Some(0));
+        assert!(!files.socket.exists());
+        load.goes_on(50).await;
+        serving.push(Serve::start(&files.policy).await);
+        eventually("the gate that is back is healthy", async || healthy(&envoy).await == 2).await;
         load.goes_on(50).await;
     }
     let total = load.done();
     assert_eq!(load.end().await, Vec::<String>::new(), "of {total} requests");
-    // Without a successor there is no way in, and the socket is gone.
-    assert_eq!(serving.terminate().await, Some(0));
-    let reply = get("/healthz").send(envoy.address()).await.unwrap();
-    assert_eq!(reply.status, 503);
-    assert!(!files.socket.exists());
+    for serve in serving {
+        assert_eq!(serve.terminate().await, Some(0));
+    }
+    // Without any there is no way in.
+    assert_eq!(get("/healthz").send(envoy.address()).await.unwrap().status, 503);
 }

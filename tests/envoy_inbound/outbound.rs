@@ -41,7 +41,7 @@ async fn calls_that_leave_are_decided_by_outbound_rules() {
     let _gate = LocalGate::start(&at("policy.yaml")).await.unwrap();
     let payments = Upstream::start(0).await.unwrap();
     let start = async |socket: &str| {
-        let config = Shipped::outbound().towards(payments.address(), &Gate::Unix(at(socket))).unwrap();
+        let config = Shipped::outbound().towards(payments.address(), &[Gate::Unix(at(socket))]).unwrap();
         let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
         Envoy::start(&binary(), config.text()).await.unwrap()
     };

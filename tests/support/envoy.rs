@@ -87,7 +87,7 @@ impl Stage {
         passport.write_public_key(&files.public_key).unwrap();
         files.write_policy(issuer.url(), policy);
         let gate = LocalGate::start(&files.policy).await.unwrap();
-        let at_the_gate = Gate::Unix(files.socket.clone());
+        let at_the_gate = [Gate::Unix(files.socket.clone())];
         let shipped = shipped.between(0, 0, upstream.address(), &at_the_gate).unwrap();
         let shipped = config(shipped.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap());
         let envoy = Envoy::start(&binary(), shipped.text()).await.unwrap();

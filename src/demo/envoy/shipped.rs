@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::super::DemoError;
 
-/// Where the gate is asked.
+/// Where a gate is asked.
 #[derive(Clone, Debug)]
 pub enum Gate {
     /// On a unix socket.
     Unix(PathBuf),
-    /// On loopback; any of these.
-    Tcp(Vec<SocketAddr>),
+    /// Over TCP.
+    Tcp(SocketAddr),
 }
 
 /// A shipped configuration.
@@ -43,26 +43,27 @@ impl Shipped {
     }
 
     /// An inbound configuration that listens on loopback only: on `port` and `admin_port`, or on free ones where
-    /// they are 0; in front of `service`, with `gate` beside it.
+    /// they are 0; in front of `service`, with `gates` beside it,
+    /// any of which may be asked.
     ///
     /// # Errors
     /// Where the text does not hold a value exactly once.
-    pub fn between(self, port: u16, admin_port: u16, service: SocketAddr, gate: &Gate) -> Result<Self, DemoError> {
+    pub fn between(self, port: u16, admin_port: u16, service: SocketAddr, gates: &[Gate]) -> Result<Self, DemoError> {
         self.replace("address: 0.0.0.0, port_value: 8080", &format!("address: 127.0.0.1, port_value: {port}"))?
             .replace("port_value: 9901", &format!("port_value: {admin_port}"))?
             .replace("address: 127.0.0.1, port_value: 8081", &socket_address(service))?
-            .gate("/run/tollgate/inbound.sock", gate)
+            .gates("/run/tollgate/inbound.sock", gates)
     }
 
     /// An outbound configuration on free ports, whose one destination is `service`.
     ///
     /// # Errors
     /// As above.
-    pub fn towards(self, service: SocketAddr, gate: &Gate) -> Result<Self, DemoError> {
+    pub fn towards(self, service: SocketAddr, gates: &[Gate]) -> Result<Self, DemoError> {
         self.replace("port_value: 8082", "port_value: 0")?
             .replace("port_value: 9902", "port_value: 0")?
             .replace("address: payments.internal, port_value: 8083", &socket_address(service))?
-            .gate("/run/tollgate/outbound.sock", gate)
+            .gates("/run/tollgate/outbound.sock", gates)
     }
 
     /// With the certificate files of `directory`: `tls.crt`, `tls.key` and `ca.crt`.
@@ -86,21 +87,18 @@ impl Shipped {
         Ok(Self { text: self.text.replace(from, to) })
     }
 
-    fn gate(self, shipped: &str, gate: &Gate) -> Result<Self, DemoError> {
-        let endpoint = format!("- endpoint: {{ address: {{ pipe: {{ path: {shipped} }} }} }}");
-        match gate {
-            Gate::Unix(path) => self.replace(shipped, &path.display().to_string()),
-            Gate::Tcp(addresses) => {
-                let endpoints: Vec<String> = addresses
-                    .iter()
-                    .map(|&address| {
-                        format!("- endpoint: {{ address: {{ socket_address: {{ {} }} }} }}", socket_address(address))
-                    })
-                    .collect();
-                // The list's items stand eight columns in.
-                self.replace(&endpoint, &endpoints.join("\n        "))
-            }
-        }
+    fn gates(self, shipped: &str, gates: &[Gate]) -> Result<Self, DemoError> {
+        let endpoint = |address: &str| format!("- endpoint: {{ address: {{ {address} }} }}");
+        let pipe = |path: &str| endpoint(&format!("pipe: {{ path: {path} }}"));
+        let endpoints: Vec<String> = gates
+            .iter()
+            .map(|gate| match gate {
+                Gate::Unix(path) => pipe(&path.display().to_string()),
+                Gate::Tcp(address) => endpoint(&format!("socket_address: {{ {} }}", socket_address(*address))),
+            })
+            .collect();
+        // The list's items stand eight columns in.
+        self.replace(&pipe(shipped), &endpoints.join("\n        "))
     }
 }
 
