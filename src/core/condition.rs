@@ -3,9 +3,9 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::path::PathParams;
 use super::principal::{ClaimPath, Principal};
 use super::request::RequestFacts;
-use super::table::PathParams;
 
 /// A condition on one claim.
 #[derive(Clone, Debug)]

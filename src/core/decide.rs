@@ -7,11 +7,12 @@ use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use super::caller::CallerError;
 use super::denial;
 use super::inject::{self, RenderError};
+use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
 use super::request::RequestFacts;
 use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
-use super::table::{Match, PathParams, PolicyTable, Unjudgeable};
+use super::table::{Match, PolicyTable, Unjudgeable};
 
 /// What authentication found, before any rule's requirement was judged.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::path::PathParams;
 use super::principal::{Principal, Scopes};
 use super::request::RequestFacts;
 use super::rule::{AnyAll, Requirements};
-use super::table::PathParams;
 
 /// Makes a header value: literal text and placeholders, alternating at will.
 ///

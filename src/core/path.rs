@@ -6,6 +6,19 @@ pub struct CanonicalPath {
     segments: Vec<Box<str>>,
 }
 
+/// The values of a path pattern's parameters.
+#[derive(Clone, Debug, Default)]
+pub struct PathParams<'a> {
+    pub(super) pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> PathParams<'a> {
+    /// The decoded segment that the pattern calls `name`.
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+    }
+}
+
 /// Why a path has no one reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub use pattern::{HostPattern, PathPattern, PatternError};
 
 use super::condition::ConditionError;
+use super::path::PathParams;
 use super::request::{Direction, RequestFacts};
 use super::rule::{Action, DenialStyle, Injection, Rule};
 use index::{Entry, Index};
@@ -73,19 +74,6 @@ pub struct RuleSpec {
     pub fallback: bool,
     /// Answer CORS preflights for the same hosts and paths.
     pub cors_preflight: bool,
-}
-
-/// The values of a path pattern's parameters.
-#[derive(Clone, Debug, Default)]
-pub struct PathParams<'a> {
-    pairs: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> PathParams<'a> {
-    /// The decoded segment that the pattern calls `name`.
-    pub fn value(&self, name: &str) -> Option<&'a str> {
-        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
-    }
 }
 
 /// The rule that answers a request.

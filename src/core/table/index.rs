@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::condition::ConditionError;
+use super::super::path::PathParams;
 use super::super::request::RequestFacts;
 use super::super::rule::Rule;
 use super::pattern::{HostPattern, PathPattern, Segment};
-use super::{HeaderCondition, Match, Matcher, PathParams, Unjudgeable};
+use super::{HeaderCondition, Match, Matcher, Unjudgeable};
 
 /// A rule at one place of the index.
 #[derive(Clone, Debug)]
