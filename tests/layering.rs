@@ -237,6 +237,21 @@ fn allowed(from: &str, path: &str) -> bool {
 }
 
 #[test]
+fn every_file_is_part_of_the_program() {
+    let sources = sources();
+    let front = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let mut front: BTreeMap<&[String], &str> = BTreeMap::from([(&[][..], &*front)]);
+    front.extend(sources.iter().map(|(_, module, code)| (&**module, &**code)));
+    for (file, module, _) in &sources {
+        let (name, parent) = module.split_last().unwrap();
+        let declared = front
+            .get(parent)
+            .is_some_and(|code| code.split(';').any(|item| item.trim_end().ends_with(&format!("mod {name}"))));
+        assert!(declared, "`{}` is declared by no `mod`", file.display());
+    }
+}
+
+#[test]
 fn imports_go_downwards() {
     let mut faults = Vec::new();
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -12,7 +12,7 @@ use super::principal::Principal;
 use super::reason::Reason;
 use super::request::RequestFacts;
 use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
-use super::table::{Match, PolicyTable, Unjudgeable};
+use super::table::{Match, PolicyTable, Unjudgeable, fold};
 
 /// What authentication found, before any rule's requirement was judged.
 #[derive(Clone, Debug)]
@@ -75,8 +75,8 @@ pub fn refuse_matched(rule: &Arc<Rule>, reason: Reason, facts: &RequestFacts<'_>
 
 /// Decides on a request by the rule that matches it.
 ///
-/// `credential_headers` are the headers that any issuer's credentials may come in: where nothing was verified, they do
-/// not travel on.
+/// `credential_headers` are the headers that any issuer's credentials may come in: of them only the one whose token was
+/// verified travels on. Upstreams would take another for one that was.
 pub fn decide(
     table: &PolicyTable,
     found: &Match<'_>,
@@ -88,7 +88,7 @@ pub fn decide(
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
     let anonymous = |decision: &Decision<'_>, caller: Option<&CallerRequirement>, reason| match admit(caller, facts) {
-        Ok(()) => decision.allow(table, &found.params, credential_headers, reason),
+        Ok(()) => decision.allow(table, &found.params, credential_headers, None, reason),
         Err(reason) => decision.deny(reason),
     };
     match (&rule.action, authentication) {
@@ -104,9 +104,8 @@ pub fn decide(
             decision.principal = Some(Arc::clone(&principal));
             match judge(wanted, &principal, facts, &found.params) {
                 Ok(()) => {
-                    let token_header = std::slice::from_ref(&header);
-                    let removed = if rule.injection.remove_token { token_header } else { &[] };
-                    decision.allow(table, &found.params, removed, Reason::Allowed)
+                    let kept = (!rule.injection.remove_token).then_some(&*header);
+                    decision.allow(table, &found.params, credential_headers, kept, Reason::Allowed)
                 }
                 Err(reason) => decision.deny(reason),
             }
@@ -170,7 +169,15 @@ struct Decision<'d> {
 }
 
 impl Decision<'_> {
-    fn allow(&self, table: &PolicyTable, params: &PathParams<'_>, credentials: &[Arc<str>], reason: Reason) -> Answer {
+    /// `kept` is the one of the `credentials` headers that travels on.
+    fn allow(
+        &self,
+        table: &PolicyTable,
+        params: &PathParams<'_>,
+        credentials: &[Arc<str>],
+        kept: Option<&str>,
+        reason: Reason,
+    ) -> Answer {
         let principal = self.principal.as_deref();
         let mut set = Vec::with_capacity(self.rule.injection.headers.len());
         for header in &self.rule.injection.headers {
@@ -181,13 +188,16 @@ impl Decision<'_> {
                 Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
             }
         }
-        let is_set = |name: &str| set.iter().any(|(of_ours, _)| **of_ours == *name);
+        // As sent to the letter: what upstreams may fold to the same name was not verified.
+        let stays = |name: &str| kept == Some(name) || set.iter().any(|(of_ours, _)| **of_ours == *name);
+        let is_credential = |name: &str| credentials.iter().any(|credential| fold(credential) == fold(name));
         let mut remove: Vec<Cow<'static, str>> = Vec::new();
-        let exact = table.reserved().iter().chain(credentials).filter(|name| !is_set(name));
+        let exact = table.reserved().iter().chain(credentials).filter(|name| !stays(name));
         remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
         for line in self.facts.headers.iter() {
             let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-            if table.is_reserved(line.name) && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
+            let ours = table.is_reserved(line.name) || is_credential(line.name);
+            if ours && !stays(&line.name.to_ascii_lowercase()) && !listed(line.name) {
                 remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
             }
         }
