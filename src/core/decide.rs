@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use super::caller::CallerError;
 use super::denial;
-use super::inject::{self, RenderError};
+use super::inject::{self, Placeholder, RenderError, Template};
 use super::principal::Principal;
 use super::reason::Reason;
 use super::request::RequestFacts;
 use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
-use super::table::{Match, PathParams, PolicyTable, Unjudgeable};
+use super::table::{Match, PathParams, PolicyTable, Unjudgeable, fold};
 
 /// What authentication found, before any rule's requirement was judged.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub fn refuse_matched(rule: &Arc<Rule>, reason: Reason, facts: &RequestFacts<'_>
 /// Decides on a request by the rule that matches it.
 ///
 /// `credential_headers` are the headers that any issuer's credentials may come in: where nothing was verified, they do
-/// not travel on.
+/// not travel on. Where a token was, no header that upstreams could take for the one that carried it does.
 pub fn decide(
     table: &PolicyTable,
     found: &Match<'_>,
@@ -87,7 +87,7 @@ pub fn decide(
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
     let anonymous = |decision: &Decision<'_>, caller: Option<&CallerRequirement>, reason| match admit(caller, facts) {
-        Ok(()) => decision.allow(table, &found.params, credential_headers, reason),
+        Ok(()) => decision.allow(table, &found.params, credential_headers, None, reason),
         Err(reason) => decision.deny(reason),
     };
     match (&rule.action, authentication) {
@@ -105,7 +105,7 @@ pub fn decide(
                 Ok(()) => {
                     let token_header = std::slice::from_ref(&header);
                     let removed = if rule.injection.remove_token { token_header } else { &[] };
-                    decision.allow(table, &found.params, removed, Reason::Allowed)
+                    decision.allow(table, &found.params, removed, Some(&header), Reason::Allowed)
                 }
                 Err(reason) => decision.deny(reason),
             }
@@ -169,14 +169,25 @@ struct Decision<'d> {
 }
 
 impl Decision<'_> {
-    fn allow(&self, table: &PolicyTable, params: &PathParams<'_>, credentials: &[Arc<str>], reason: Reason) -> Answer {
+    /// `credentials` are headers that do not travel on; `verified` is the one whose token was verified.
+    fn allow(
+        &self,
+        table: &PolicyTable,
+        params: &PathParams<'_>,
+        credentials: &[Arc<str>],
+        verified: Option<&Arc<str>>,
+        reason: Reason,
+    ) -> Answer {
         let principal = self.principal.as_deref();
         let mut set = Vec::with_capacity(self.rule.injection.headers.len());
         for header in &self.rule.injection.headers {
             match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
                 Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
-                Ok(None) if header.required && principal.is_some() => return self.deny(Reason::MissingIdentity),
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(reason) = header.required.then(|| self.lacking(&header.template)).flatten() {
+                        return self.deny(reason);
+                    }
+                }
                 Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
             }
         }
@@ -185,13 +196,33 @@ impl Decision<'_> {
         let exact = table.reserved().iter().chain(credentials).filter(|name| !is_set(name));
         remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
         for line in self.facts.headers.iter() {
+            let folded = fold(line.name);
+            let forged = table.is_reserved(line.name)
+                || credentials.iter().any(|name| fold(name) == folded)
+                || verified.is_some_and(|name| fold(name) == folded && !name.eq_ignore_ascii_case(line.name));
             let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-            if table.is_reserved(line.name) && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
+            if forged && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
                 remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
             }
         }
         let response_headers = self.rule.injection.response_headers.clone();
         self.answer(reason, Verdict::Allow(AllowedRequest { set, remove, response_headers }))
+    }
+
+    /// Why a required header that has no value refuses the request. `None` where its value would come from a token and
+    /// the rule does without one.
+    fn lacking(&self, template: &Template) -> Option<Reason> {
+        if template.placeholders().any(|placeholder| *placeholder == Placeholder::Caller) {
+            match self.facts.caller.spiffe_id() {
+                Ok(_) => {}
+                Err(CallerError::Absent) => return Some(Reason::CallerUnknown),
+                Err(CallerError::Ambiguous | CallerError::NotSpiffe) => return Some(Reason::CallerNotAllowed),
+            }
+        }
+        let of_token =
+            |placeholder: &Placeholder| !matches!(placeholder, Placeholder::Caller | Placeholder::PathParameter(_));
+        let does_without = self.principal.is_none() && template.placeholders().any(of_token);
+        (!does_without).then_some(Reason::MissingIdentity)
     }
 
     fn deny(&self, reason: Reason) -> Answer {
