@@ -61,6 +61,7 @@ impl Decide for Scripted {
             return decide::refuse(Reason::NoRule, false, DecisionId(1));
         }
         let direction = format!("{:?}", request.direction);
+        let peer = format!("{}{}", request.principal, request.certificate);
         Answer {
             decision_id: DecisionId(2),
             reason: Reason::AllowedAnonymous,
@@ -70,6 +71,7 @@ impl Decide for Scripted {
             verdict: Verdict::Allow(AllowedRequest {
                 set: vec![
                     ("x-direction".into(), direction),
+                    ("x-peer".into(), peer),
                     ("x-lines".into(), request.headers.iter().count().to_string()),
                 ],
                 remove: Vec::new(),
@@ -167,6 +169,23 @@ async fn calls_are_answered_over_tcp_and_unix_sockets_each_with_its_direction() 
     assert_eq!(gate.decisions("outcome=\"deny\""), 2);
     assert_eq!(gate.running.drain(&spec.drain).await.cut_off, 0);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn row_233_what_is_said_about_callers_where_anybody_could_say_it_is_not_looked_at() {
+    let mut spec = spec();
+    spec.check.push(specs::listener("0.0.0.0:0", Direction::Inbound));
+    let gate = serve(&spec).await;
+    for (address, peer) in gate.addresses.iter().zip(["spiffe://td/aPEM", ""]) {
+        let Address::Tcp(address) = address else { panic!("{address:?}") };
+        let address = Address::Tcp((std::net::Ipv4Addr::LOCALHOST, address.port()).into());
+        let mut asked = question("/allow");
+        let source = asked.attributes.as_mut().unwrap().source.get_or_insert_default();
+        source.principal = "spiffe://td/a".into();
+        source.certificate = "PEM".into();
+        let allowed = AuthorizationClient::new(channel(&address, None)).check(asked).await.unwrap().into_inner();
+        assert_eq!(header(&allowed, "x-peer"), peer, "{address:?}");
+    }
 }
 
 /// A listener with TLS on files in `folder`.

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tollgate::core::answer::{DecisionId, Verdict};
+use tollgate::core::decide::{Authentication, decide};
+use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
-use tollgate::core::rule::{Action, DenialStyle, Injection, Rule};
+use tollgate::core::rule::{Action, AudienceRequirement, DenialStyle, Injection, IssuerIndex, Requirements, Rule};
 use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec};
 
 fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
@@ -195,6 +198,61 @@ fn row_148_an_unreadable_header_denies_also_where_it_must_differ() {
     })
     .unwrap();
     assert_eq!(&*table.find(&facts).unwrap_err().rule.name, "not");
+}
+
+#[test]
+fn a_context_key_that_is_there_twice_denies_also_where_a_rule_would_close() {
+    for deny in [false, true] {
+        let mut spec = rule("gold", deny, matcher(&[], &["/x"], &[]));
+        spec.matcher.context_extensions.push(("tier".into(), "gold".into()));
+        let table = PolicyTable::compile(vec![spec, rule("any", false, matcher(&[], &["/**"], &[]))], &[]).unwrap();
+        for second in ["gold", "lead"] {
+            let facts = RequestFacts::parse(RawRequest {
+                direction: Direction::Inbound,
+                method: "GET",
+                host: "a",
+                path: "/x",
+                headers: Headers::default(),
+                principal: "",
+                certificate: "",
+                context_extensions: vec![("tier", "gold"), ("tier", second)],
+            })
+            .unwrap();
+            assert_eq!(&*table.find(&facts).unwrap_err().rule.name, "gold", "{deny} {second}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_wants_a_token_denies_where_nobody_was_asked_for_one() {
+    let wanted = Arc::new(Requirements {
+        issuers: vec![IssuerIndex(0)],
+        audience: AudienceRequirement::Unchecked,
+        scopes: Vec::new(),
+        roles: Vec::new(),
+        claims: Vec::new(),
+        caller: None,
+    });
+    for action in [Action::Require(Arc::clone(&wanted)), Action::Optional(wanted)] {
+        let mut spec = rule("wants", false, matcher(&[], &["/x"], &[]));
+        spec.rule.action = action;
+        let table = PolicyTable::compile(vec![spec], &[]).unwrap();
+        let facts = RequestFacts::parse(RawRequest {
+            direction: Direction::Inbound,
+            method: "GET",
+            host: "a",
+            path: "/x",
+            headers: Headers::default(),
+            principal: "",
+            certificate: "",
+            context_extensions: Vec::new(),
+        })
+        .unwrap();
+        let found = table.find(&facts).unwrap().unwrap();
+        let answer = decide(&table, &found, &facts, Authentication::NotWanted, &[], DecisionId(1));
+        assert_eq!(answer.reason, Reason::InternalError);
+        assert!(matches!(answer.verdict, Verdict::Deny(_)));
+    }
 }
 
 #[test]

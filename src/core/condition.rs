@@ -44,7 +44,7 @@ pub enum RequestPart {
     PathParameter(Box<str>),
     /// The host's label at this position, from the left, from zero.
     HostLabel(usize),
-    /// The query parameter of this name, which must be there exactly once.
+    /// The query parameter of this name, which must be there exactly once, to every server's reading.
     QueryParameter(Box<str>),
 }
 
@@ -58,7 +58,7 @@ impl ClaimCondition {
     ///
     /// # Errors
     /// Where a value is there that cannot be judged: a number that cannot be compared exactly, a query
-    /// parameter that is repeated or not text.
+    /// parameter that is repeated or not text, a nested claim that must be absent from something that is no object.
     pub fn holds(
         &self,
         principal: &Principal,
@@ -68,6 +68,7 @@ impl ClaimCondition {
         let claim = self.path.find(&principal.claims);
         Ok(match &self.test {
             ClaimTest::Present => !matches!(claim, None | Some(Value::Null)),
+            ClaimTest::Absent if self.path.is_blocked(&principal.claims) => return Err(ConditionError),
             ClaimTest::Absent => matches!(claim, None | Some(Value::Null)),
             ClaimTest::Equals(want) => equal(claim, want)?,
             ClaimTest::In(want) => one_of(claim, want)?,
@@ -118,10 +119,19 @@ impl RequestPart {
             Self::HostLabel(index) => Ok(facts.host.label(*index).map(str::to_owned)),
             Self::QueryParameter(name) => {
                 let query = facts.query.unwrap_or("");
+                // Some servers end a parameter at `;` as well, and some end the query at `#`.
+                if query.contains([';', '#']) {
+                    return Err(ConditionError);
+                }
                 let mut found = None;
                 for pair in query.split('&') {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    if form_decode(key)? != **name {
+                    let key = form_decode(key)?;
+                    if key != **name {
+                        // To some servers names have no case: to them it is there twice.
+                        if key.eq_ignore_ascii_case(name) {
+                            return Err(ConditionError);
+                        }
                         continue;
                     }
                     if found.replace(form_decode(value)?).is_some() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use super::caller::CallerError;
 use super::denial;
-use super::inject::{self, RenderError};
+use super::inject::{self, Placeholder, RenderError, Template};
 use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
@@ -183,8 +183,11 @@ impl Decision<'_> {
         for header in &self.rule.injection.headers {
             match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
                 Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
-                Ok(None) if header.required && principal.is_some() => return self.deny(Reason::MissingIdentity),
-                Ok(None) => {}
+                Ok(None) => {
+                    if let Some(reason) = header.required.then(|| self.lacking(&header.template)).flatten() {
+                        return self.deny(reason);
+                    }
+                }
                 Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
             }
         }
@@ -203,6 +206,22 @@ impl Decision<'_> {
         }
         let response_headers = self.rule.injection.response_headers.clone();
         self.answer(reason, Verdict::Allow(AllowedRequest { set, remove, response_headers }))
+    }
+
+    /// Why a required header that has no value refuses the request. `None` where its value would come from a token and
+    /// the rule does without one.
+    fn lacking(&self, template: &Template) -> Option<Reason> {
+        if template.placeholders().any(|placeholder| *placeholder == Placeholder::Caller) {
+            match self.facts.caller.spiffe_id() {
+                Ok(_) => {}
+                Err(CallerError::Absent) => return Some(Reason::CallerUnknown),
+                Err(CallerError::Ambiguous | CallerError::NotSpiffe) => return Some(Reason::CallerNotAllowed),
+            }
+        }
+        let of_token =
+            |placeholder: &Placeholder| !matches!(placeholder, Placeholder::Caller | Placeholder::PathParameter(_));
+        let does_without = self.principal.is_none() && template.placeholders().any(of_token);
+        (!does_without).then_some(Reason::MissingIdentity)
     }
 
     fn deny(&self, reason: Reason) -> Answer {

@@ -29,6 +29,21 @@ impl ClaimPath {
         let (first, rest) = self.0.split_first()?;
         rest.iter().try_fold(claims.get(&**first)?, |value, name| value.as_object()?.get(&**name))
     }
+
+    /// Whether something other than an object is in the way, so that it cannot be told what the issuer meant to say.
+    /// `null` is as good as nothing.
+    pub fn is_blocked(&self, claims: &Map<String, Value>) -> bool {
+        let Some((_, way)) = self.0.split_last() else { return false };
+        let mut members = claims;
+        for name in way {
+            match members.get(&**name) {
+                None | Some(Value::Null) => return false,
+                Some(Value::Object(inner)) => members = inner,
+                Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => return true,
+            }
+        }
+        false
+    }
 }
 
 impl fmt::Debug for ClaimPath {

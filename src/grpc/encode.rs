@@ -6,7 +6,8 @@
 //!
 //! Dynamic metadata: one struct `tollgate` in the filter's namespace `envoy.filters.http.ext_authz`, which other
 //! filters of the same kind share, with `decision_id`, `rule`, `reason`, `subject`, `client` and `issuer`. In access
-//! logs: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:tollgate:reason)%`. What is not known is left out.
+//! logs: `%DYNAMIC_METADATA(envoy.filters.http.ext_authz:tollgate:reason)%`. What is not known is left out. Envoy writes texts
+//! into its logs as they are: in what a token says, controls and the like are percent-encoded.
 
 use super::wire;
 use super::wire::check_response::HttpResponse;
@@ -97,12 +98,26 @@ fn metadata(answer: &Answer) -> wire::Struct {
         ("decision_id", Some(answer.decision_id.to_string())),
         ("reason", Some(answer.reason.code().to_owned())),
         ("rule", answer.rule.as_deref().map(|rule| rule.name.to_string())),
-        ("subject", principal.and_then(|p| p.subject.as_deref()).map(str::to_owned)),
-        ("client", principal.and_then(|p| p.client.as_deref()).map(str::to_owned)),
+        ("subject", principal.and_then(|p| p.subject.as_deref()).map(one_line)),
+        ("client", principal.and_then(|p| p.client.as_deref()).map(one_line)),
         ("issuer", principal.map(|p| p.issuer.to_string())),
     ];
     let fields = known.into_iter().filter_map(|(key, value)| Some(field(key, Kind::StringValue(value?)))).collect();
     wire::Struct { fields: vec![field(METADATA, Kind::StructValue(wire::Struct { fields }))] }
+}
+
+/// Percent-encodes everything but spaces, visible ASCII and other scripts' letters and digits; `%` as well, so that the
+/// text has one reading.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '%' && (c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric()) {
+            line.push(c);
+        } else {
+            line.extend(c.encode_utf8(&mut [0; 4]).bytes().map(percent_encoding::percent_encode_byte));
+        }
+    }
+    line
 }
 
 fn field(key: &str, kind: Kind) -> wire::Field {

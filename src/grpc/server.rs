@@ -59,6 +59,7 @@ struct Listener {
     socket: Socket,
     address: Address,
     direction: Direction,
+    trusted: bool,
     tls: Option<Arc<Tls>>,
 }
 
@@ -78,7 +79,8 @@ impl Server {
             let tls = tls.map_err(|error| BindError::Tls { address: listen::name(&check.address), error })?;
             let socket = Socket::open(&check.address).await?;
             let address = socket.address(&check.address);
-            listeners.push(Listener { socket, address, direction: check.direction, tls: tls.map(Arc::new) });
+            let (direction, trusted) = (check.direction, check.is_trusted());
+            listeners.push(Listener { socket, address, direction, trusted, tls: tls.map(Arc::new) });
         }
         Ok(Self { listeners, limits: spec.limits.clone(), deadline: spec.deadline, routes })
     }
@@ -100,12 +102,13 @@ impl Server {
         let (tasks, stop, ending) = (TaskTracker::new(), CancellationToken::new(), Ending::default());
         let mut accepting = JoinSet::new();
         let mut following = Vec::new();
-        for Listener { socket, address, direction, tls } in listeners {
+        for Listener { socket, address, direction, trusted, tls } in listeners {
             let listener: Arc<str> = listen::name(&address).into();
             let check = CheckService {
                 decider: Arc::clone(&decider),
                 recorder: Arc::clone(&recorder),
                 direction,
+                trusted,
                 limit: deadline,
             };
             let front = Front::new(check, routes.clone(), Arc::clone(&places), limits.max_message_bytes);

@@ -39,6 +39,8 @@ pub(super) struct CheckService<D> {
     pub(super) recorder: Arc<Recorder>,
     /// Of every request asked about on this listener.
     pub(super) direction: Direction,
+    /// Whether what is said here about callers can be believed. Elsewhere anybody could say it: it is not looked at.
+    pub(super) trusted: bool,
     /// Longest time for a decision.
     pub(super) limit: Duration,
 }
@@ -50,7 +52,7 @@ impl<D: Decide> CheckService<D> {
     }
 
     async fn answer(&self, message: &wire::CheckRequest, due: Due) -> Result<Answer, Status> {
-        let request = match decode::request(message, self.direction) {
+        let mut request = match decode::request(message, self.direction) {
             Ok(request) => request,
             Err(error) => {
                 return match error.rpc_error() {
@@ -59,6 +61,9 @@ impl<D: Decide> CheckService<D> {
                 };
             }
         };
+        if !self.trusted {
+            (request.principal, request.certificate) = ("", "");
+        }
         match timeout_at(due.by, self.decider.decide(request, due.by)).await {
             Ok(answer) => Ok(answer),
             Err(_) => Ok(refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message))),

@@ -53,7 +53,11 @@ impl Entry {
     fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
         for (key, want) in self.context.iter() {
             let mut values = facts.context(key);
-            if values.next() != Some(want) || values.next().is_some() {
+            let (value, another) = (values.next(), values.next());
+            if another.is_some() {
+                return Err(ConditionError);
+            }
+            if value != Some(want) {
                 return Ok(false);
             }
         }

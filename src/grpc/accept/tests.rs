@@ -50,6 +50,7 @@ fn accepting(max_connections: usize, greeting: Duration) -> Accepting<Undecided>
         decider: Arc::new(Undecided),
         recorder: Arc::new(Recorder::default()),
         direction: Direction::Inbound,
+        trusted: true,
         limit: Duration::from_secs(1),
     };
     let front = Front::new(check, Routes::default(), Arc::new(Semaphore::new(8)), 1024);

@@ -71,3 +71,16 @@ fn what_is_set_is_never_removed() {
     assert_eq!(ok.headers_to_remove, ["x_user_id", "x-tenant"]);
     assert_eq!(ok.response_headers_to_add, [header("x-policy", "checked")]);
 }
+
+#[test]
+fn row_220_a_tokens_words_stay_on_their_line_of_envoys_log() {
+    for (text, line) in [
+        ("alice@shop.example", "alice@shop.example"),
+        ("auth0|7 Zoë 山田", "auth0|7 Zoë 山田"),
+        ("a\r\n\u{1b}[35mb", "a%0D%0A%1B[35mb"),
+        ("a\u{202e}b\u{2028}\0", "a%E2%80%AEb%E2%80%A8%00"),
+        ("100%0A", "100%250A"),
+    ] {
+        assert_eq!(one_line(text), line, "{text:?}");
+    }
+}
