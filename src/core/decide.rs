@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use super::caller::CallerError;
 use super::denial;
-use super::inject::{self, RenderError};
+use super::inject::{self, Placeholder, RenderError, Template};
 use super::principal::Principal;
 use super::reason::Reason;
 use super::request::RequestFacts;
 use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
-use super::table::{Match, PathParams, PolicyTable, Unjudgeable};
+use super::table::{Match, PathParams, PolicyTable, Unjudgeable, fold};
 
 /// What authentication found, before any rule's requirement was judged.
 #[derive(Clone, Debug)]
@@ -175,7 +175,10 @@ impl Decision<'_> {
         for header in &self.rule.injection.headers {
             match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
                 Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
-                Ok(None) if header.required && principal.is_some() => return self.deny(Reason::MissingIdentity),
+                Ok(None) if header.required => match self.lacking(&header.template) {
+                    Some(reason) => return self.deny(reason),
+                    None => {}
+                },
                 Ok(None) => {}
                 Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
             }
@@ -184,14 +187,29 @@ impl Decision<'_> {
         let mut remove: Vec<Cow<'static, str>> = Vec::new();
         let exact = table.reserved().iter().chain(credentials).filter(|name| !is_set(name));
         remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
+        let folded: Vec<Cow<'_, str>> = credentials.iter().map(|name| fold(name)).collect();
         for line in self.facts.headers.iter() {
             let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-            if table.is_reserved(line.name) && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
+            let ours = table.is_reserved(line.name) || folded.contains(&fold(line.name));
+            if ours && !is_set(&line.name.to_ascii_lowercase()) && !listed(line.name) {
                 remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
             }
         }
         let response_headers = self.rule.injection.response_headers.clone();
         self.answer(reason, Verdict::Allow(AllowedRequest { set, remove, response_headers }))
+    }
+
+    /// Why a required header that has no value refuses the request. `None` where there is no token and the header is
+    /// made from one: that is what `allow: optional` is for.
+    fn lacking(&self, template: &Template) -> Option<Reason> {
+        if template.placeholders().any(|placeholder| *placeholder == Placeholder::Caller) {
+            match self.facts.caller.spiffe_id() {
+                Ok(_) => {}
+                Err(CallerError::Absent) => return Some(Reason::CallerUnknown),
+                Err(CallerError::Ambiguous | CallerError::NotSpiffe) => return Some(Reason::CallerNotAllowed),
+            }
+        }
+        self.principal.is_some().then_some(Reason::MissingIdentity)
     }
 
     fn deny(&self, reason: Reason) -> Answer {

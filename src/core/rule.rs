@@ -124,7 +124,7 @@ pub struct DenialStyle {
     pub realm: Option<Box<str>>,
     /// RFC 9728 §5.1: the URL of the protected resource's metadata, for challenges.
     pub resource_metadata: Option<Box<str>>,
-    /// Instead of the reason's own status, for denials with 403 (and 401, where `status` says so): 400–599.
+    /// Instead of the reason's own 401 or 403: 400–599, as far as Envoy knows the status.
     pub status: Option<u16>,
     /// Instead of problem details: a content type and a body. `{reason}` and `{decision_id}` are filled in.
     pub body: Option<(Box<str>, Box<str>)>,
