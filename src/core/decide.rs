@@ -175,11 +175,13 @@ impl Decision<'_> {
         for header in &self.rule.injection.headers {
             match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
                 Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
-                Ok(None) if header.required => match self.lacking(&header.template) {
-                    Some(reason) => return self.deny(reason),
-                    None => {}
-                },
-                Ok(None) => {}
+                Ok(None) => {
+                    if header.required
+                        && let Some(reason) = self.lacking(&header.template)
+                    {
+                        return self.deny(reason);
+                    }
+                }
                 Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
             }
         }
