@@ -4,7 +4,7 @@ pub mod answer;
 pub mod caller;
 pub mod condition;
 pub mod decide;
-mod denial;
+pub(crate) mod denial;
 pub mod event;
 pub mod inject;
 pub mod path;

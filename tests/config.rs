@@ -152,7 +152,9 @@ fn errors_of_rules() {
         "name: a\nrequire: orders\npriority: 010",
         "name: a\nrequire: orders\ndenial: { status: 200 }",
         "name: a\nrequire: orders\ndenial: { status: 700, realm: \"a\\\"b\", resource_metadata: \"http://x\", body: { content_type: plain, text: x }, headers: { content-type: x, te: trailers } }",
+        "name: a\nrequire: orders\ndenial: { status: 451 }",
         "name: a\nrequire: orders\ndenial: { body: {} }",
+        "name: a\nrequire: orders\ninject: { Content_Length: \"1\", x_envoy_original_path: a }",
         "name: \"\"\nrequire: orders",
         "name: 1\nrequire: orders",
         "nam: a\nrequires: orders\nmatches: {}",
@@ -166,7 +168,18 @@ fn errors_of_rules() {
         "name: a\nrequire: orders\nmatch: { paths: [/a] }\ninject: { x-user.id: \"{subject}\" }",
         "name: b\nrequire: orders\nmatch: { paths: [/b] }\ninject: { x-user-id: \"{subject}\" }",
     ]);
-    let pairs = [("two rules for one path", tied), ("one name twice", named), ("two spellings", folded)];
+    let broken = with_rules(&[
+        "name: a\nrequire: orders\nmatch: { paths: [/a], headers: [{ name: x-v, equals: 1 }] }",
+        "name: b\nrequire: orders\nmatch: { paths: [/a] }",
+        "name: c\nrequire: orders\nmatch: { paths: [a] }",
+        "name: d\nrequire: orders\nremove_token: \"true\"",
+    ]);
+    let pairs = [
+        ("no ties of what is left of a broken match", broken),
+        ("two rules for one path", tied),
+        ("one name twice", named),
+        ("two spellings", folded),
+    ];
     insta::assert_snapshot!(answers(alone.chain(pairs)));
 }
 
@@ -179,6 +192,7 @@ fn errors_of_issuers() {
         "issuer: https://kc.internal",
         "issuer: \"\"\nkeys: { pem: [keys/passport.pem] }",
         "issuer_claim: absent\nprofile: rfc9068\nkeys: { discovery: true }",
+        "keys: { discovery: yes }",
     ]
     .into_iter()
     .map(str::to_owned)
@@ -593,6 +607,22 @@ fn ten_thousand_rules_load_in_little_time() {
     assert_eq!(errors.0.len(), 3_000);
     assert!(took.1 < std::time::Duration::from_secs(10), "{took:?}");
     println!("loaded and refused in {took:?}");
+}
+
+#[test]
+fn a_denial_has_a_status_that_envoy_knows() {
+    use envoy_types::pb::envoy::r#type::v3::StatusCode;
+    for status in 399..=600 {
+        let rule = format!("name: a\ndeny: true\ndenial: {{ status: {status} }}");
+        let known = (400..=599).contains(&status) && StatusCode::try_from(status).is_ok();
+        match load(&with_rules(&[&rule])) {
+            Ok(_) => assert!(known, "{status} loads"),
+            Err(errors) => {
+                assert!(!known, "{errors}");
+                assert!(errors.contains("rules[0].denial.status: "), "{errors}");
+            }
+        }
+    }
 }
 
 /// A block of Markdown between fences, and what stands behind the opening one.

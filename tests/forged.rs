@@ -80,7 +80,7 @@ proptest! {
         for (name, value) in &upstream {
             let identity = ["x-user-id", "x-tenant", "x-item"].contains(&careless(name).as_str());
             prop_assert!(!(identity && value == "forged"), "{} survives: {:?}", name, allowed);
-            prop_assert!(!name.eq_ignore_ascii_case("authorization"), "an unverified credential survives");
+            prop_assert!(careless(name) != "authorization", "an unverified credential survives: {}", name);
         }
         let kept = names.iter().filter(|name| ["x-other", "accept"].contains(&careless(name).as_str())).count();
         let there = upstream.iter().filter(|(name, _)| ["x-other", "accept"].contains(&careless(name).as_str())).count();

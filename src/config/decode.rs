@@ -171,6 +171,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match &self.node.value {
             Value::Bool(b) => self.here(visitor.visit_bool(*b)),
+            Value::Text(text) if matches!(text.as_str(), "true" | "false") => {
+                self.fail("a boolean", "; leave the quotes out")
+            }
             Value::Text(text) if is_old_boolean(text) => {
                 self.fail("a boolean", "; YAML 1.2 has `true` and `false` alone")
             }

@@ -171,6 +171,19 @@ impl<'a> At<'a> {
             || self.items().iter().any(broken)
     }
 
+    /// Whether this node or any below it could not be read.
+    pub(super) fn is_broken_below(&self) -> bool {
+        fn below(sink: &Sink, node: &Node) -> bool {
+            sink.is_broken(node)
+                || match &node.value {
+                    Value::Map(entries) => entries.iter().any(|entry| below(sink, &entry.value)),
+                    Value::List(items) => items.iter().any(|item| below(sink, item)),
+                    _ => false,
+                }
+        }
+        self.node.is_some_and(|node| below(self.sink, node))
+    }
+
     /// File, position and path, for a place that is reported on later.
     pub(super) fn kept(&self) -> Kept {
         Kept { file: self.file.clone(), position: self.position, path: self.to_string() }

@@ -36,7 +36,7 @@ pub enum Authentication {
 pub fn wants(rule: &Rule) -> Option<&Arc<Requirements>> {
     match &rule.action {
         Action::Optional(requirements) | Action::Require(requirements) => Some(requirements),
-        Action::Deny | Action::Anonymous { .. } | Action::Preflight => None,
+        Action::Deny | Action::Anonymous { .. } | Action::Preflight { .. } => None,
     }
 }
 
@@ -93,7 +93,7 @@ pub fn decide(
     };
     match (&rule.action, authentication) {
         (Action::Deny, _) => decision.deny(Reason::DeniedByRule),
-        (Action::Preflight, _) => anonymous(&decision, None, Reason::AllowedPreflight),
+        (Action::Preflight { caller }, _) => anonymous(&decision, caller.as_ref(), Reason::AllowedPreflight),
         (Action::Anonymous { caller }, _) => anonymous(&decision, caller.as_ref(), Reason::AllowedAnonymous),
         (Action::Optional(_) | Action::Require(_), Authentication::Refused(reason)) => decision.deny(reason),
         (Action::Optional(wanted), Authentication::Absent) => {
@@ -193,13 +193,13 @@ impl Decision<'_> {
         }
         // As sent to the letter: what upstreams may fold to the same name was not verified.
         let stays = |name: &str| kept == Some(name) || set.iter().any(|(of_ours, _)| **of_ours == *name);
-        let is_credential = |name: &str| credentials.iter().any(|credential| fold(credential) == fold(name));
         let mut remove: Vec<Cow<'static, str>> = Vec::new();
         let exact = table.reserved().iter().chain(credentials).filter(|name| !stays(name));
         remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
+        let folded: Vec<Cow<'_, str>> = credentials.iter().map(|name| fold(name)).collect();
         for line in self.facts.headers.iter() {
             let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-            let ours = table.is_reserved(line.name) || is_credential(line.name);
+            let ours = table.is_reserved(line.name) || folded.contains(&fold(line.name));
             if ours && !stays(&line.name.to_ascii_lowercase()) && !listed(line.name) {
                 remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
             }

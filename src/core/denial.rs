@@ -18,6 +18,11 @@ pub(super) fn denying(reason: Reason) -> Reason {
     if reason.allows() { Reason::InternalError } else { reason }
 }
 
+/// Whether Envoy can send this status in a denial: those of 400 to 599 that its `envoy.type.v3.StatusCode` names.
+pub(crate) fn is_known_status(status: u16) -> bool {
+    matches!(status, 400..=417 | 421..=424 | 426 | 428 | 429 | 431 | 500..=508 | 510 | 511)
+}
+
 /// Makes the response. `scopes` are the alternatives that the rule wants.
 pub(super) fn render(
     reason: Reason,
@@ -29,13 +34,16 @@ pub(super) fn render(
     let reason = denying(reason);
     let own_status = reason.http_status();
     let http_status = match style.status {
-        Some(status) if own_status == 403 && (400..=599).contains(&status) => status,
+        Some(status) if matches!(own_status, 401 | 403) && is_known_status(status) => status,
         Some(_) | None => own_status,
     };
     let mut headers: Vec<(Arc<str>, String)> = Vec::with_capacity(3 + style.headers.len());
-    if let Some(error) = reason.bearer_error()
-        && http_status == own_status
-    {
+    let error = match reason.bearer_error() {
+        // A challenge belongs to its status. A 401 must have one (RFC 9110 §15.5.2).
+        _ if http_status != own_status => (http_status == 401).then_some(BearerError::Bare),
+        error => error,
+    };
+    if let Some(error) = error {
         headers.push(("www-authenticate".into(), challenge(reason, error, style, scopes)));
     }
     let (content_type, body) = match (&style.body, grpc) {

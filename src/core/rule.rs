@@ -34,7 +34,21 @@ pub enum Action {
     /// Allow it with a token that meets the requirements.
     Require(Arc<Requirements>),
     /// Allow a CORS preflight. The compiler makes these from `cors_preflight: allow`.
-    Preflight,
+    Preflight {
+        /// The workload that must be calling, where the rule names any: it is named for preflights, too.
+        caller: Option<CallerRequirement>,
+    },
+}
+
+impl Action {
+    /// The workload that must be calling, where the rule names any.
+    pub fn caller(&self) -> Option<&CallerRequirement> {
+        match self {
+            Self::Deny => None,
+            Self::Anonymous { caller } | Self::Preflight { caller } => caller.as_ref(),
+            Self::Optional(wanted) | Self::Require(wanted) => wanted.caller.as_ref(),
+        }
+    }
 }
 
 /// The position of an issuer in the snapshot's list.
@@ -124,7 +138,7 @@ pub struct DenialStyle {
     pub realm: Option<Box<str>>,
     /// RFC 9728 §5.1: the URL of the protected resource's metadata, for challenges.
     pub resource_metadata: Option<Box<str>>,
-    /// Instead of the reason's own status, for denials with 403 (and 401, where `status` says so): 400–599.
+    /// Instead of the reason's own 401 or 403: 400–599, as far as Envoy knows the status.
     pub status: Option<u16>,
     /// Instead of problem details: a content type and a body. `{reason}` and `{decision_id}` are filled in.
     pub body: Option<(Box<str>, Box<str>)>,

@@ -147,7 +147,7 @@ impl PolicyTable {
             table.rules.push(Arc::clone(&rule));
             if spec.cors_preflight && !deny {
                 let mut preflight = Rule::clone(&rule);
-                preflight.action = Action::Preflight;
+                preflight.action = Action::Preflight { caller: rule.action.caller().cloned() };
                 preflight.injection = Injection { headers: Vec::new(), ..preflight.injection };
                 let mut matcher = spec.matcher.clone();
                 matcher.methods = vec!["OPTIONS".into()];

@@ -15,7 +15,7 @@ use tollgate::demo::keys::SigningKey;
 
 use crate::support::{Load, Stage, assert_denied, eventually, get};
 
-/// Points 3 and 4: an identity provider that is down is the gate's decision, a 503 denial, and no failure that
+/// Points 3 and 4, row 234: an identity provider that is down is the gate's decision, a 503 denial, and no failure that
 /// `failure_mode_allow` could turn into a way in.
 #[tokio::test]
 async fn point_3_and_4_and_row_234_a_provider_that_is_down_is_a_503_denial_even_where_failures_are_let_through() {
@@ -48,7 +48,7 @@ async fn point_3_and_4_and_row_234_a_provider_that_is_down_is_a_503_denial_even_
     }
 }
 
-/// Point 3, the other half: without a gate there is no way in, and the client learns that it is not at fault.
+/// Point 3, the other half, and row 230: without a gate there is no way in, and the client learns that it is not at fault.
 #[tokio::test]
 async fn point_3_and_row_230_without_a_gate_envoy_answers_503() {
     let stage = Stage::new().await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::headers;
 use crate::config::file::rule::DenialFile;
 use crate::config::place::At;
+use crate::core::denial::is_known_status;
 use crate::core::rule::DenialStyle;
 
 /// Judges a `denial`, whose keys replace those of `base`.
@@ -28,6 +29,10 @@ pub(in crate::config) fn build(at: &At<'_>, file: &DenialFile, base: &DenialStyl
     if let Some(status) = file.status {
         if !(400..=599).contains(&status) {
             at.key("status").error(format!("`{status}` would not be a denial; expected 400 to 599"));
+        } else if !is_known_status(status) {
+            at.key("status").error(format!(
+                "Envoy cannot send `{status}`: its StatusCode has 400 to 417, 421 to 424, 426, 428, 429, 431, 500 to 508, 510 and 511 alone"
+            ));
         }
         style.status = Some(status);
     }

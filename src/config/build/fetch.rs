@@ -61,19 +61,18 @@ pub(in crate::config) fn keys(
     }
     let allowed_hosts = allowed_hosts(at, file.allowed_hosts.as_deref().unwrap_or_default());
     let at = at.key("discovery");
-    let issuer = match issuer? {
-        IssuerClaim::Exact(issuer) => issuer,
-        IssuerClaim::Absent => {
-            at.error("discovery compares the metadata's `issuer` with this issuer's: it needs `issuer`, not `issuer_claim: absent`");
-            return None;
-        }
-    };
-    let url = match file.discovery.as_ref()? {
-        TrueOr::Text(text) => url(&at, text, insecure)?,
-        TrueOr::True => {
+    if issuer == Some(&IssuerClaim::Absent) {
+        at.error("discovery compares the metadata's `issuer` with this issuer's: it needs `issuer`, not `issuer_claim: absent`");
+        return None;
+    }
+    let url = match (file.discovery.as_ref()?, issuer) {
+        (TrueOr::Text(text), _) => url(&at, text, insecure)?,
+        (TrueOr::True, Some(IssuerClaim::Exact(issuer))) => {
             let text = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
             url(&at, &text, insecure)?
         }
+        // Its error is there already.
+        (TrueOr::True, Some(IssuerClaim::Absent) | None) => return None,
     };
     Some(KeySource::Discovery { url, allowed_hosts, fetch: fetch? })
 }
@@ -165,7 +164,7 @@ pub(in crate::config) fn url(at: &At<'_>, text: &str, insecure: bool) -> Option<
     let problem = match Url::parse(text) {
         // What may hold a password is not shown.
         Err(error) if text.contains('@') => format!("not a URL: {error}"),
-        Err(error) => format!("`{}` is not a URL: {error}", shown(text)),
+        Err(error) => format!("`{}` is not a URL: {error}; write it in full, from `https://` on", shown(text)),
         Ok(url) => match problem(&url, insecure) {
             None => return Some(url),
             Some(problem) => problem,

@@ -21,13 +21,15 @@ const FRAMING: [&str; 10] = [
 /// A header's name, in lower case. `None`, and an error, where it is none, or is not for this use.
 fn name(at: &At<'_>, text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
+    // Upstreams that fold `_` and `.` would take `content_length` for what it looks like.
+    let folded = crate::core::table::fold(&lower);
     let problem = if let Some(pseudo) = lower.strip_prefix(':') {
         format!("`:{}` is a pseudo-header, which cannot be set or removed", shown(pseudo))
     } else if !is_token(&lower) || lower.len() > 128 {
         format!("`{}` is not a header name", shown(text))
-    } else if FRAMING.contains(&lower.as_str()) {
+    } else if FRAMING.contains(&&*folded) {
         format!("`{lower}` belongs to the connection, not to the request; it cannot be set or removed")
-    } else if lower.starts_with("x-envoy-") {
+    } else if folded.starts_with("x-envoy-") {
         format!("`{lower}` steers Envoy itself; choose a name outside of `x-envoy-`")
     } else {
         return Some(lower);

@@ -52,7 +52,7 @@ impl<'a> Rules<'a> {
         let match_at = at.key("match");
         let before = at.sink().count();
         let matcher = matching::build(&match_at, file.matching.as_ref().unwrap_or(&none));
-        let sound = at.sink().count() == before && !at.has_broken() && !match_at.has_broken();
+        let sound = at.sink().count() == before && !at.has_broken() && !match_at.is_broken_below();
         let parameters = sound.then(|| matching::shared_parameters(&matcher.paths));
         let direction = matcher.direction.unwrap_or(Direction::Inbound);
         self.listeners.expect(&match_at.key("direction"), direction);
@@ -104,6 +104,10 @@ impl<'a> Rules<'a> {
                 if kind == Kind::Optional { Action::Optional(requirements) } else { Action::Require(requirements) }
             }
         };
+        // What is left of a broken `match` could meet other rules that the whole one does not.
+        if !sound {
+            return None;
+        }
         Some(RuleSpec {
             rule: Rule { name: name?.as_str().into(), action, injection, denial },
             matcher,

@@ -1,10 +1,11 @@
 //! Sections `rules`, `requirements` and `denial`.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+use serde::de::VariantAccess;
 
 use crate::config::file::issuer::ClaimPathFile;
-use crate::config::value::{ByShape, Never, Ordered, Scalar, True};
+use crate::config::value::{ByShape, Never, Ordered, Scalar, Shape, True};
 use crate::core::request::Direction;
 
 /// A rule: which requests it is for, and what it does with them. It says one of `allow: anonymous`, `allow: optional`
@@ -126,7 +127,7 @@ pub(in crate::config) struct RequireFile {
     #[schemars(length(min = 1))]
     pub(in crate::config) issuers: Option<Vec<String>>,
     /// Whom the token must be meant for, or `unchecked`. Required wherever a token is looked at.
-    pub(in crate::config) audience: Option<ByShape<UncheckedFile, Never, AnyAllFile>>,
+    pub(in crate::config) audience: Option<ByShape<UncheckedFile, NoList, AnyAllFile>>,
     /// What the token must grant.
     pub(in crate::config) scopes: Option<GrantFile>,
     /// What its subject must hold.
@@ -155,6 +156,22 @@ impl<'de> Deserialize<'de> for UncheckedFile {
                 crate::config::names::shown(other)
             ))),
         }
+    }
+}
+
+/// A list where one would be ambiguous: one of them, or each?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum NoList {}
+
+impl Shape for NoList {
+    fn read<'de, A: VariantAccess<'de>>(_: A) -> Result<Self, A::Error> {
+        Err(serde::de::Error::custom(
+            "expected `unchecked` or a map, found a list; write it under `any` or `all`, such as `{ any: [orders] }`",
+        ))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
     }
 }
 

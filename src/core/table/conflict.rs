@@ -69,7 +69,8 @@ fn fixed(entry: &Entry) -> Vec<Fixed<'_>> {
 /// Reports two entries that both match some request and of which neither is more specific.
 fn judge(a: &Entry, b: &Entry, errors: &mut Vec<TableError>) {
     let same_rule = a.position == b.position;
-    let preflights = matches!((&a.rule.action, &b.rule.action), (Action::Preflight, Action::Preflight));
+    // Preflights are answered alike, whichever rule's they are, as long as the same callers may send them.
+    let preflights = matches!((&a.rule.action, &b.rule.action), (Action::Preflight { caller: one }, Action::Preflight { caller: other }) if one == other);
     let equal = a.context.len() == b.context.len() && a.headers.len() == b.headers.len() && a.priority == b.priority;
     if same_rule || preflights || !equal || !can_meet(&a.headers, &b.headers) {
         return;
@@ -107,7 +108,7 @@ fn compatible(a: &HeaderTest, b: &HeaderTest) -> bool {
 /// rules the one with fewer header conditions must be marked, or either where they have as many.
 fn header_choices(group: &[Entry], errors: &mut Vec<TableError>) {
     let mut by_context: HashMap<&Context, Vec<&Entry>> = HashMap::new();
-    for entry in group.iter().filter(|entry| !matches!(entry.rule.action, Action::Preflight)) {
+    for entry in group.iter().filter(|entry| !matches!(entry.rule.action, Action::Preflight { .. })) {
         by_context.entry(&entry.context).or_default().push(entry);
     }
     for entries in by_context.into_values() {
