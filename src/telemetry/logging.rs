@@ -8,6 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The environment variable that chooses levels: `debug`, or `info,tollgate::authn=debug`.
 const VARIABLE: &str = "TOLLGATE_LOG";
 
+/// What is not heard unless it is named more precisely.
+const QUIET: &str = "notify=warn";
+
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
@@ -27,7 +30,7 @@ pub enum LoggingError {
 pub fn init_logging() -> Result<(), LoggingError> {
     let filter = match std::env::var(VARIABLE) {
         Ok(filter) => parse(&filter)?,
-        Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
+        Err(std::env::VarError::NotPresent) => parse("info")?,
         Err(error @ std::env::VarError::NotUnicode(_)) => return Err(LoggingError::Filter(error.to_string())),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
@@ -40,7 +43,11 @@ pub fn init_logging() -> Result<(), LoggingError> {
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::try_new(filter).map_err(|error| LoggingError::Filter(error.to_string()))
+    let refused = |error: tracing_subscriber::filter::ParseError| LoggingError::Filter(error.to_string());
+    // The file watcher tells of every event in a watched folder. Where the log is written to such a folder, each line
+    // would be an event and each event a line. Who wants them names `notify::inotify`.
+    let quiet = QUIET.parse().map_err(refused)?;
+    Ok(EnvFilter::try_new(filter).map_err(refused)?.add_directive(quiet))
 }
 
 #[cfg(test)]
@@ -50,6 +57,7 @@ mod tests {
     #[test]
     fn filters_are_read_or_refused() {
         assert!(parse("info,tollgate::authn=debug").is_ok());
+        assert!(parse("trace").unwrap().to_string().contains("notify=warn"));
         let error = parse("tollgate=loud").unwrap_err().to_string();
         assert!(error.contains("`TOLLGATE_LOG`"), "{error}");
     }
