@@ -222,6 +222,7 @@ fn errors_of_issuers() {
             "{ discovery: true, refresh: 10 }",
             "{ discovery: true, refresh: 10 minutes and a bit }",
             "{ discovery: true, bearer_token_file: secrets/nothing }",
+            "{ discovery: true }\noutage: { stale_keys: 0s }",
         ]
         .map(keys),
     )

@@ -124,7 +124,8 @@ fn fetch(
             "stale_keys",
             outage.and_then(|outage| outage.stale_keys),
             secs(3600),
-            (secs(0), secs(30 * 86_400)),
+            // Keys are renewed well before they run out, whatever `refresh` says: shorter would be a flood of fetches.
+            (secs(10), secs(30 * 86_400)),
         ),
         unknown_kid_cooldown: time(
             at,
