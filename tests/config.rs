@@ -236,6 +236,7 @@ fn errors_of_issuers() {
             "times: text",
             "max_lifetime: 0s",
             "wildcard_scope: \"a b\"",
+            "wildcard_scope: \"*\"\nclaims: { scopes: scopes, extra: { all: scopes, plan: plan } }",
             "credential: { header: Authorization }",
             "credential: { header: cookie }",
             "credential: { header: \":path\" }",

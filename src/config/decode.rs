@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::names::{did_you_mean, listed, shown};
+use super::names::{boolean_hint, did_you_mean, listed, shown};
 use super::place::At;
 use super::tree::{Entry, Node, Value};
 
@@ -171,12 +171,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failure> {
         match &self.node.value {
             Value::Bool(b) => self.here(visitor.visit_bool(*b)),
-            Value::Text(text) if matches!(text.as_str(), "true" | "false") => {
-                self.fail("a boolean", "; leave the quotes out")
-            }
-            Value::Text(text) if is_old_boolean(text) => {
-                self.fail("a boolean", "; YAML 1.2 has `true` and `false` alone")
-            }
+            Value::Text(text) => self.fail("a boolean", boolean_hint(text)),
             _ => self.fail("a boolean", ""),
         }
     }
@@ -315,10 +310,6 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     forward_to_deserialize_any! {
         i8 i16 i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
-}
-
-fn is_old_boolean(text: &str) -> bool {
-    ["yes", "no", "on", "off", "y", "n", "true", "false"].iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// The entries of a map that are not left out.

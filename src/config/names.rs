@@ -67,6 +67,15 @@ pub(super) fn listed<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     }
 }
 
+/// What to say of a text where a boolean is wanted, after what was found.
+pub(super) fn boolean_hint(text: &str) -> &'static str {
+    match text.to_ascii_lowercase().as_str() {
+        _ if matches!(text, "true" | "false") => "; leave the quotes out",
+        "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" => "; YAML 1.2 has `true` and `false` alone",
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,7 +63,14 @@ pub(in crate::config) fn build(
         leeway: file.leeway.map_or(secs(30), |Time(leeway)| leeway),
         max_lifetime: max_lifetime.map(|_| time(at, "max_lifetime", max_lifetime, secs(0), (secs(1), YEARS))),
         rfc9068,
-        claims: claims(&at.key("claims"), file.claims.as_ref())?,
+        claims: {
+            let at = at.key("claims");
+            let claims = claims(&at, file.claims.as_ref())?;
+            if file.wildcard_scope.is_some() {
+                refuse_literal_wildcard(&at.key("extra"), &claims);
+            }
+            claims
+        },
         wildcard_scope: file.wildcard_scope.as_deref().map(Into::into),
         credential: credential(at, file)?,
         max_token_bytes: usize::try_from(max_token).unwrap_or(8 << 10),
@@ -184,6 +191,15 @@ fn claims(at: &At<'_>, file: Option<&ClaimsFile>) -> Option<ClaimMapping> {
         extra,
         audience: audience?,
     })
+}
+
+/// A wildcard scope is never injected as it is written: `{scopes}` says what it grants, a plain claim would not.
+fn refuse_literal_wildcard(at: &At<'_>, claims: &ClaimMapping) {
+    for (name, _) in claims.extra.iter().filter(|(_, path)| claims.scopes.contains(path)) {
+        at.key(name).error(
+            "holds the issuer's scopes, and so its `wildcard_scope`, which is never passed on as it is; inject `{scopes}` instead",
+        );
+    }
 }
 
 /// A claim's path.
