@@ -289,7 +289,7 @@ async fn a_changed_issuer_keeps_the_keys_of_an_unchanged_source() {
     assert_eq!(reason(&engine, &token, soon()).await, Reason::KeysUnavailable, "another issuer has keys of its own");
 }
 
-/// Row 215: a provider that does not answer costs a call no more than its deadline.
+/// Row 215: a provider that does not answer costs a call no more than its deadline, and is what the answer names.
 #[tokio::test]
 async fn row_215_a_decision_that_waits_ends_at_its_deadline() {
     let key = Key::new("k1");
@@ -306,7 +306,7 @@ async fn row_215_a_decision_that_waits_ends_at_its_deadline() {
         let answer = reason(&engine, &unknown.token("https://remote.example"), deadline).await;
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         if asked.load(Ordering::SeqCst) >= 2 {
-            assert_eq!(answer, Reason::DeadlineExceeded);
+            assert_eq!(answer, Reason::KeysUnavailable, "the provider is slow, not the gate");
         }
     }
     let known = key.token("https://remote.example");

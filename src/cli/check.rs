@@ -25,7 +25,7 @@ Examples:
   tollgate check --config policy.yaml --json | jq -r '.errors[] | .path'
 
 Exit codes:
-  0  the configuration can be put into service
+  0  the configuration is right; what its key files hold, and whether issuers answer, `tollgate doctor` says
   1  it has errors, or cannot be read")]
 pub(super) struct CheckArgs {
     #[command(flatten)]

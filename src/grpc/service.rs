@@ -85,17 +85,17 @@ impl<D: Decide> Authorization for CheckService<D> {
         let message = request.into_inner();
         // A panic must neither end the process nor, as an RPC error, admit the request where Envoy is told to let
         // failures pass. What it may have left half done is the request's own.
-        let answer = match AssertUnwindSafe(self.answer(&message, due)).catch_unwind().await {
-            Ok(answer) => answer?,
+        let answered = async { Ok(self.record(&self.answer(&message, due).await?, due)) };
+        match AssertUnwindSafe(answered).catch_unwind().await {
+            Ok(response) => response.map(Response::new),
             Err(_) => {
                 self.recorder.report(Event::Panic);
                 let answer = refusal(Reason::InternalError, decode::speaks_grpc(&message));
                 // Where it happened is in the log line of the panic itself, just before.
                 tracing::error!(decision = %answer.decision_id, "this decision panicked");
-                answer
+                Ok(Response::new(self.record(&answer, due)))
             }
-        };
-        Ok(Response::new(self.record(&answer, due)))
+        }
     }
 }
 
