@@ -108,7 +108,10 @@ async fn follow(
                 (directories, Contents::read(&paths))
             }
         });
-        let Ok((same, found)) = looked.await else { return };
+        let Ok((same, found)) = looked.await else {
+            tracing::error!(files = ?paths, "these files are no longer followed: restart to follow them again");
+            return;
+        };
         directories = same;
         if found != seen {
             seen = found;

@@ -185,7 +185,7 @@ reasons! {
     /// A condition met a value it cannot judge (bytes that are not text, a number out of range).
     ConditionError = "condition_error", Caller, 403, None, "this request is not allowed";
 
-    /// The issuer's keys were never fetched, or are older than the configured maximum.
+    /// The issuer's keys were never fetched, are older than the configured maximum, or did not come in time.
     KeysUnavailable = "keys_unavailable", Provider, 503, None, "tokens cannot be verified at the moment";
 
     /// A rule needs the peer certificate or its identity, and Envoy does not send it.
