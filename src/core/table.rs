@@ -151,6 +151,8 @@ impl PolicyTable {
                 preflight.injection = Injection { headers: Vec::new(), ..preflight.injection };
                 let mut matcher = spec.matcher.clone();
                 matcher.methods = vec!["OPTIONS".into()];
+                // A browser's preflight carries none of the headers of the request that it asks for.
+                matcher.headers = Vec::new();
                 for name in ["access-control-request-method", "origin"] {
                     matcher.headers.push(HeaderCondition { name: name.into(), test: HeaderTest::Present });
                 }
