@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::authn::spec::IssuerSpec;
 use crate::core::table::PolicyTable;
+use crate::outbound::spec::TokenSpec;
 use server::ServerSpec;
 
 /// A configuration that can be put into service.
@@ -28,6 +29,8 @@ pub struct Config {
     pub server: ServerSpec,
     /// In the file's order; [`crate::core::rule::IssuerIndex`] counts here.
     pub issuers: Vec<IssuerSpec>,
+    /// Tokens that the gate can obtain, in the file's order; [`crate::core::rule::TokenIndex`] counts here.
+    pub tokens: Vec<TokenSpec>,
     /// The compiled rules.
     pub table: PolicyTable,
     /// The files it was read from, with the SHA-256 of their bytes.

@@ -14,6 +14,8 @@ pub mod engine;
 pub mod grpc;
 pub mod listen;
 pub mod net;
+pub mod outbound;
+pub mod provider;
 pub mod secret;
 pub mod telemetry;
 pub mod watch;

@@ -7,6 +7,7 @@ mod address;
 mod cache_control;
 mod error;
 mod resolver;
+pub mod spec;
 mod trust;
 
 pub use address::is_loopback;
@@ -14,7 +15,6 @@ pub use cache_control::max_age;
 pub use error::FetchError;
 pub use resolver::Lookup;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use url::{Host, Url};
 
 use crate::secret::Secret;
+use spec::Transport;
 use trust::Clients;
 
 /// The one HTTP client. Cloning it shares its connections.
@@ -45,17 +46,15 @@ pub struct FetchRequest {
     pub timeout: Duration,
     /// Largest body.
     pub max_bytes: usize,
-    /// Allow `http:` to other hosts, too.
-    pub allow_insecure_http: bool,
-    /// PEM file of the authorities to trust instead of the system's. Read again at each fetch.
-    pub ca_file: Option<PathBuf>,
+    /// How to reach it.
+    pub transport: Transport,
 }
 
 impl FetchRequest {
     /// A GET for JSON with these bounds.
     pub fn json(url: Url, timeout: Duration, max_bytes: usize) -> Self {
         let accept = "application/json";
-        Self { url, accept, bearer: None, timeout, max_bytes, allow_insecure_http: false, ca_file: None }
+        Self { url, accept, bearer: None, timeout, max_bytes, transport: Transport::default() }
     }
 }
 
@@ -107,7 +106,7 @@ impl HttpClient {
     }
 
     async fn attempt(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        let client = self.clients.client(&request.url, request.ca_file.as_deref()).await?;
+        let client = self.clients.client(&request.url, request.transport.ca_file.as_deref()).await?;
         let mut call = client.get(request.url.clone()).header(ACCEPT, request.accept);
         if let Some(bearer) = &request.bearer {
             let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose()))
@@ -150,7 +149,7 @@ fn check(request: &FetchRequest) -> Result<(), FetchError> {
         "https" => Ok(()),
         "http" if is_loopback(url) => Ok(()),
         "http" if request.bearer.is_some() => Err(FetchError::Request("a bearer token is not sent in clear text")),
-        "http" if request.allow_insecure_http => Ok(()),
+        "http" if request.transport.allow_insecure_http => Ok(()),
         "http" => Err(FetchError::Request("`http:` is for loopback only, unless `allow_insecure_http` is set")),
         _ => Err(FetchError::Request("the URL is neither `https:` nor `http:`")),
     }

@@ -1,15 +1,19 @@
 //! Values that must not be shown: client secrets, control tokens, private keys.
 
 use std::fmt;
+use std::path::PathBuf;
 
-/// A secret text. It has no `Display`, its `Debug` is redacted, and it compares in constant time.
+use zeroize::Zeroizing;
+
+/// A secret text. It has no `Display`, its `Debug` is redacted, it compares in constant time, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone)]
-pub struct Secret(Box<str>);
+pub struct Secret(Zeroizing<Box<str>>);
 
 impl Secret {
     /// Takes a text into custody.
     pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for the one place that sends it.
@@ -31,3 +35,12 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+/// Where a secret is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SecretSource {
+    /// A file, read anew for each use, so that a rotated secret is used at once. White space around it does not count.
+    File(PathBuf),
+    /// A variable of the environment.
+    Env(Box<str>),
+}

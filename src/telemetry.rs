@@ -91,6 +91,13 @@ impl Events for Recorder {
             // A published key that is for something else is no fault, and is there at each refresh.
             Event::KeyRefused { issuer, why } => tracing::debug!(issuer, why, "a published key is not used"),
             // Too frequent, or logged with more detail where it happens.
+            Event::ProviderCall { .. }
+            | Event::ProviderInFlight { .. }
+            | Event::Breaker { .. }
+            | Event::IntrospectionCache { .. }
+            | Event::Introspected { .. }
+            | Event::ExchangeCache { .. }
+            | Event::TokenObtained { .. } => {}
             Event::TokenCache { .. } | Event::KeyRefresh { .. } | Event::UnknownKid { .. } | Event::Reload { .. } => {}
         }
     }

@@ -69,6 +69,7 @@ impl Decide for Scripted {
             principal: None,
             caller: None,
             verdict: Verdict::Allow(AllowedRequest {
+                bearer: None,
                 set: vec![
                     ("x-direction".into(), direction),
                     ("x-peer".into(), peer),

@@ -905,7 +905,7 @@ fn defaults_are_the_documented_ones() {
     assert!(issuer.claims.roles.is_empty() && issuer.claims.service.is_none() && issuer.claims.tenant.is_none());
     let KeySource::Discovery { url, allowed_hosts, fetch } = &issuer.keys else { panic!("{:?}", issuer.keys) };
     assert_eq!(url.as_str(), "https://kc.internal/realms/a/.well-known/openid-configuration");
-    assert!(allowed_hosts.is_empty() && !fetch.allow_insecure_http);
+    assert!(allowed_hosts.is_empty() && !fetch.transport.allow_insecure_http);
     assert_eq!((fetch.refresh, fetch.refresh_bounds), (seconds(600), (seconds(30), seconds(3600))));
     assert_eq!((fetch.timeout, fetch.stale_keys, fetch.unknown_kid_cooldown), (seconds(5), seconds(3600), seconds(15)));
     let pem = load(&with_sections(SERVER, ISSUER)).unwrap();

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tollgate::authn::spec::{
     Algorithm, ClaimMapping, CredentialSource, FetchSpec, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec,
+    TokenFormat,
 };
 use tollgate::authn::store::Deps;
 use tollgate::clock::{Clock, SystemClock};
@@ -105,6 +106,10 @@ fn issuer(name: &str, keys: KeySource) -> IssuerSpec {
         credential: CredentialSource::Authorization,
         max_token_bytes: 8192,
         cache: TokenCacheSpec { max_age: Duration::from_secs(300), max_bytes: 1 << 20 },
+        tokens: TokenFormat::Jwt,
+        introspection: None,
+        provider: None,
+        ready_without_keys: false,
     }
 }
 
@@ -115,8 +120,7 @@ fn jwks_at(address: std::net::SocketAddr) -> KeySource {
         timeout: Duration::from_secs(15),
         stale_keys: Duration::from_secs(3600),
         unknown_kid_cooldown: Duration::from_millis(1),
-        allow_insecure_http: false,
-        ca_file: None,
+        transport: Default::default(),
         bearer_token_file: None,
     };
     KeySource::JwksUrl { url: format!("http://{address}/jwks").parse().unwrap(), fetch }

@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tollgate::config::{self, Config};
 use tollgate::core::answer::{DecisionId, Verdict};
-use tollgate::core::decide::{Authentication, decide};
+use tollgate::core::decide::{Authentication, Decided, decide};
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 
 const POLICY: &str = "
@@ -66,7 +66,8 @@ proptest! {
         }).unwrap();
         let found = config.table.find(&facts).unwrap().unwrap();
         let credentials = ["authorization".into()];
-        let answer = decide(&config.table, &found, &facts, Authentication::NotWanted, &credentials, DecisionId(1));
+        let decided = decide(&config.table, &found, &facts, Authentication::NotWanted, &credentials, DecisionId(1));
+        let Decided::Answer(answer) = decided else { panic!("a token is waited for") };
         let Verdict::Allow(allowed) = answer.verdict else { panic!("not allowed") };
         // As Envoy does: set over what is there, then remove; names without regard to case.
         let mut upstream: Vec<(String, String)> = names.iter().map(|name| (name.clone(), "forged".into())).collect();

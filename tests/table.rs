@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tollgate::core::answer::{DecisionId, Verdict};
-use tollgate::core::decide::{Authentication, decide};
+use tollgate::core::decide::{Authentication, Decided, decide};
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::core::rule::{Action, AudienceRequirement, DenialStyle, Injection, IssuerIndex, Requirements, Rule};
@@ -14,6 +14,7 @@ use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, P
 fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
     RuleSpec {
         rule: Rule {
+            upstream_token: None,
             name: name.into(),
             action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
             injection: Injection::default(),
@@ -250,6 +251,7 @@ fn a_rule_that_wants_a_token_denies_where_nobody_was_asked_for_one() {
         .unwrap();
         let found = table.find(&facts).unwrap().unwrap();
         let answer = decide(&table, &found, &facts, Authentication::NotWanted, &[], DecisionId(1));
+        let Decided::Answer(answer) = answer else { panic!("a token is waited for") };
         assert_eq!(answer.reason, Reason::InternalError);
         assert!(matches!(answer.verdict, Verdict::Deny(_)));
     }

@@ -48,7 +48,7 @@ fn lines_with(word: &str) -> Vec<String> {
 
 fn denial(rule: &str, reason: Reason) -> Answer {
     let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
-    let rule = Arc::new(Rule { name: rule.into(), action: Action::Deny, injection, denial });
+    let rule = Arc::new(Rule { name: rule.into(), action: Action::Deny, injection, denial, upstream_token: None });
     Answer { rule: Some(rule), ..refuse(reason, false, DecisionId(7)) }
 }
 

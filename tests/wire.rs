@@ -237,6 +237,7 @@ fn an_allow_says_what_was_meant() {
         principal: Some(Arc::new(principal())),
         caller: Some("spiffe://cluster.local/ns/shop/sa/web".into()),
         verdict: Verdict::Allow(AllowedRequest {
+            bearer: None,
             set: vec![("x-user-id".into(), "u-17".into()), ("x-empty".into(), String::new())],
             remove: vec![Cow::Borrowed("x-tenant"), Cow::Owned("X-USER-ID".to_owned())],
             response_headers: vec![("x-policy".into(), "checked".into())],

@@ -180,7 +180,9 @@ mod tests {
 
     use super::*;
     use crate::authn::jwt;
-    use crate::authn::spec::{Algorithm, ClaimMapping, CredentialSource, IssuerClaim, KeySource, TokenCacheSpec};
+    use crate::authn::spec::{
+        Algorithm, ClaimMapping, CredentialSource, IssuerClaim, KeySource, TokenCacheSpec, TokenFormat,
+    };
     use crate::core::principal::ClaimPath;
 
     const NOW: i64 = 1_800_000_000;
@@ -215,6 +217,10 @@ mod tests {
             credential: CredentialSource::Authorization,
             max_token_bytes: 64 << 10,
             cache: TokenCacheSpec { max_age: Duration::from_secs(300), max_bytes },
+            tokens: TokenFormat::Jwt,
+            introspection: None,
+            provider: None,
+            ready_without_keys: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A running issuer: its spec, keys and cache of validated tokens; and the authentication of one request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -31,14 +32,28 @@ pub struct Issuer {
 }
 
 /// A request's verified token.
-#[derive(Clone, Debug)]
-pub struct Authenticated {
+#[derive(Clone)]
+pub struct Authenticated<'h> {
+    /// The token as it was sent.
+    pub token: &'h str,
+    /// Who issued it.
+    pub issuer: Arc<Issuer>,
     /// Whom it speaks for.
     pub principal: Arc<Principal>,
     /// The request header that carried it, lower case.
     pub header: Arc<str>,
     /// Whether the cache knew it.
     pub cached: bool,
+}
+
+impl fmt::Debug for Authenticated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticated")
+            .field("principal", &self.principal)
+            .field("header", &self.header)
+            .field("cached", &self.cached)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Issuer {
@@ -104,23 +119,29 @@ impl Issuer {
 ///
 /// # Errors
 /// A credential that is not accepted, with the reason.
-pub async fn authenticate(
+pub async fn authenticate<'h>(
     issuers: &[&Arc<Issuer>],
-    headers: &Headers<'_>,
+    headers: &Headers<'h>,
     caller: &Caller<'_>,
     now: Timestamp,
-) -> Result<Option<Authenticated>, AuthnError> {
+) -> Result<Option<Authenticated<'h>>, AuthnError> {
     let sources = issuers.iter().map(|issuer| &issuer.spec.credential);
     let Some(credential) = credential::extract(sources, headers)? else { return Ok(None) };
-    let candidates: Vec<&Issuer> =
-        issuers.iter().map(|issuer| &***issuer).filter(|issuer| issuer.spec.credential == *credential.source).collect();
+    let candidates: Vec<&Arc<Issuer>> =
+        issuers.iter().copied().filter(|issuer| issuer.spec.credential == *credential.source).collect();
+    let authenticated = |issuer: &Arc<Issuer>, principal: &Arc<Principal>, cached| Authenticated {
+        token: credential.token,
+        issuer: Arc::clone(issuer),
+        principal: Arc::clone(principal),
+        header: Arc::clone(&issuer.header),
+        cached,
+    };
     let max_bytes = max_token_bytes(&candidates);
     let digest = (credential.token.len() <= max_bytes).then(|| TokenDigest::of(credential.token));
 
     if let Some((issuer, verified)) = digest.as_ref().and_then(|digest| find_cached(&candidates, digest, now)) {
         issuer.report_lookup(true);
-        let principal = verified.prove(caller)?.clone();
-        return Ok(Some(Authenticated { principal, header: issuer.header.clone(), cached: true }));
+        return Ok(Some(authenticated(issuer, verified.prove(caller)?, true)));
     }
     let trace = &mut Unwatched;
     let token = Token::decode(credential.token, max_bytes, trace)?;
@@ -132,8 +153,7 @@ pub async fn authenticate(
     if let (Some(cache), Some(digest)) = (&issuer.cache, &digest) {
         cache.keep(cache.key(digest), &verified, now);
     }
-    let principal = verified.prove(caller)?.clone();
-    Ok(Some(Authenticated { principal, header: issuer.header.clone(), cached: false }))
+    Ok(Some(authenticated(issuer, verified.prove(caller)?, false)))
 }
 
 /// The request headers that carry credentials of these issuers, lower case: what is removed where nothing was verified.
@@ -165,13 +185,13 @@ pub struct Report {
 /// Runs the checks on a token as [`authenticate`] does, for people. The cache is neither asked nor filled. Where two
 /// issuers read different headers, the caller names the one that is meant by passing it alone.
 pub async fn explain(issuers: &[&Arc<Issuer>], token: &str, caller: &Caller<'_>, now: Timestamp) -> Report {
-    let candidates: Vec<&Issuer> = issuers.iter().map(|issuer| &***issuer).collect();
+    let candidates = issuers;
     let mut trace = Recorder::default();
     let (mut chosen, mut parts) = (None, None);
     let run = async {
-        let token = Token::decode(token, max_token_bytes(&candidates), &mut trace)?;
+        let token = Token::decode(token, max_token_bytes(candidates), &mut trace)?;
         parts = Some((token.header().clone(), token.claims().clone()));
-        let issuer = select(&candidates, &token)?;
+        let issuer = select(candidates, &token)?;
         chosen = Some(issuer.spec.name.clone());
         let verified = issuer.verify(Checked::check(&issuer.spec, token, now, &mut trace)?, &mut trace).await?;
         let proven = verified.prove(caller).map_err(|error| Failure { check: Check::Possession, error })?;
@@ -185,12 +205,12 @@ pub async fn explain(issuers: &[&Arc<Issuer>], token: &str, caller: &Caller<'_>,
     Report { issuer: chosen, steps, header, claims, result: result.map_err(AuthnError::from) }
 }
 
-fn max_token_bytes(candidates: &[&Issuer]) -> usize {
+fn max_token_bytes(candidates: &[&Arc<Issuer>]) -> usize {
     candidates.iter().map(|issuer| issuer.spec.max_token_bytes).max().unwrap_or(0)
 }
 
 /// The one candidate whose tokens have this `iss`. No other is tried afterwards, whatever its keys would say.
-fn select<'i>(candidates: &[&'i Issuer], token: &Token<'_>) -> Result<&'i Issuer, Failure> {
+fn select<'i>(candidates: &[&'i Arc<Issuer>], token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
     let iss = token.issuer()?;
     let mut claiming = candidates.iter().filter(|issuer| claims::is_of(&issuer.spec.issuer, iss));
     match (claiming.next(), claiming.next()) {
@@ -203,7 +223,11 @@ fn select<'i>(candidates: &[&'i Issuer], token: &Token<'_>) -> Result<&'i Issuer
 }
 
 /// Asks the candidates' caches. Whose cache knows a token was chosen for its `iss`, so no second candidate may claim it.
-fn find_cached<'i>(candidates: &[&'i Issuer], digest: &TokenDigest, now: Timestamp) -> Option<(&'i Issuer, Verified)> {
+fn find_cached<'i>(
+    candidates: &[&'i Arc<Issuer>],
+    digest: &TokenDigest,
+    now: Timestamp,
+) -> Option<(&'i Arc<Issuer>, Verified)> {
     let found = candidates.iter().find_map(|issuer| {
         let cache = issuer.cache.as_ref()?;
         let keys = issuer.keys.current().ok()?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::core::principal::ClaimPath;
+use crate::net::spec::Transport;
+use crate::provider::spec::{ClientSpec, ProviderSpec};
 
 /// A signature algorithm that tokens may use (RFC 7518 §3.1, RFC 8037 §3.1). MACs and `none` do not exist here.
 #[derive(
@@ -93,6 +95,82 @@ pub struct IssuerSpec {
     pub max_token_bytes: usize,
     /// The cache of validated tokens.
     pub cache: TokenCacheSpec,
+    /// What its tokens look like.
+    pub tokens: TokenFormat,
+    /// How the issuer is asked whether a token is still good; always there where tokens may be opaque.
+    pub introspection: Option<IntrospectionSpec>,
+    /// The issuer's endpoints, for introspection and for obtaining tokens; always there with `introspection`.
+    pub provider: Option<ProviderSpec>,
+    /// Whether the process is ready without this issuer's keys; its tokens are refused until they are there.
+    pub ready_without_keys: bool,
+}
+
+/// What an issuer's tokens look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenFormat {
+    /// JWTs only (RFC 7519).
+    Jwt,
+    /// Texts without meaning, whatever they look like; introspection says what they stand for.
+    Opaque,
+    /// Either. What decodes as a JOSE header with one of the issuer's algorithms is a JWT.
+    Both,
+}
+
+/// How an issuer is asked whether a token is still good (RFC 7662).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntrospectionSpec {
+    /// JWTs that passed the local checks are introspected, too.
+    pub jwts: bool,
+    /// The gate as the issuer's client.
+    pub client: ClientSpec,
+    /// An active answer is used for this long, and never at or after its `exp`.
+    pub active_for: Duration,
+    /// An inactive answer is used for this long.
+    pub inactive_for: Duration,
+    /// What an opaque token must look like to be asked about.
+    pub filter: OpaqueFilter,
+    /// How often the issuer is asked about opaque texts that it never called active.
+    pub unknown: UnknownBudget,
+    /// For how long after its age an active answer may serve while the issuer cannot be reached or answers 5xx; zero:
+    /// never.
+    pub stale_for: Duration,
+}
+
+/// What an opaque token must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpaqueFilter {
+    /// Shortest, in bytes.
+    pub min_bytes: usize,
+    /// Longest, in bytes.
+    pub max_bytes: usize,
+    /// What it begins with; may be empty. Two issuers that one rule accepts are told apart by it.
+    pub prefix: Box<str>,
+    /// What follows is made of these.
+    pub alphabet: OpaqueAlphabet,
+}
+
+/// What opaque tokens are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpaqueAlphabet {
+    /// RFC 6750 §2.1 `b64token`: letters, digits, `-._~+/`, and `=` at the end.
+    Token68,
+    /// Letters, digits, `-` and `_`.
+    Base64Url,
+    /// `0-9a-fA-F`.
+    Hex,
+    /// Letters and digits.
+    Alphanumeric,
+}
+
+/// How often an issuer is asked about texts that it never called active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownBudget {
+    /// Sustained.
+    pub per_second: u32,
+    /// At once.
+    pub burst: u32,
+    /// At one time.
+    pub max_in_flight: usize,
 }
 
 /// What an issuer's tokens say in `iss`.
@@ -137,6 +215,8 @@ pub struct ClaimMapping {
 /// Where an issuer's keys come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
+    /// Nowhere: its tokens are opaque.
+    None,
     /// PEM files: SPKI or PKCS#1 public keys, or X.509 certificates; one key a block. Re-read on change.
     Pem(Vec<PathBuf>),
     /// A JWKS file (RFC 7517 §5). Re-read on change.
@@ -172,10 +252,8 @@ pub struct FetchSpec {
     pub stale_keys: Duration,
     /// Least time between two fetches for unknown key ids.
     pub unknown_kid_cooldown: Duration,
-    /// Allow `http:` to a host other than loopback.
-    pub allow_insecure_http: bool,
-    /// Trust these authorities instead of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// How the source is reached.
+    pub transport: Transport,
     /// Send this file's content as bearer token (a Kubernetes API server asks for it). Re-read at each fetch.
     pub bearer_token_file: Option<PathBuf>,
 }

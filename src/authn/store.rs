@@ -18,25 +18,14 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::keys::KeySet;
+use super::keys::{KeySet, Published};
 use super::spec::{IssuerSpec, KeySource};
-use crate::clock::{Clock, Timestamp};
-use crate::core::event::{Event, Events};
-use crate::net::HttpClient;
+use crate::clock::Timestamp;
+use crate::core::event::Event;
+pub use crate::provider::Deps;
 use file::FileKeys;
 use remote::{Remote, Source};
 use slot::Slot;
-
-/// What issuers need from the process.
-#[derive(Clone, Debug)]
-pub struct Deps {
-    /// The one HTTP client.
-    pub http: HttpClient,
-    /// The one clock.
-    pub clock: Arc<dyn Clock>,
-    /// The one recorder.
-    pub events: Arc<dyn Events>,
-}
 
 /// Keys cannot be used at the moment: none were ever there, or the last success is too long ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +69,11 @@ impl KeyStore {
     pub fn start(spec: &IssuerSpec, deps: &Deps) -> Result<Self, KeyFileError> {
         let runtime = Handle::try_current().ok();
         let (source, fetch) = match &spec.keys {
+            KeySource::None => {
+                let slot = Arc::new(Slot::new(spec, deps, None));
+                slot.publish(Published::default());
+                return Ok(Self { slot, remote: None, task: None });
+            }
             KeySource::Pem(paths) => return Self::start_file(FileKeys::Pem(paths.clone()), spec, deps, runtime),
             KeySource::JwksFile(path) => return Self::start_file(FileKeys::Jwks(path.clone()), spec, deps, runtime),
             KeySource::JwksUrl { url, fetch } => (Source::Jwks(url.clone()), fetch),

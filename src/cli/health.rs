@@ -19,6 +19,7 @@ use url::Url;
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
 use super::printable::Printable;
+use crate::net::spec::Transport;
 use crate::net::{FetchRequest, Fetched, HttpClient};
 use target::Target;
 
@@ -129,6 +130,9 @@ fn innermost(error: &dyn std::error::Error) -> String {
 async fn ask_http(url: Url, timeout: Duration) -> Result<(), String> {
     /// `/readyz` answers in a few lines.
     const MAX_BYTES: usize = 64 << 10;
-    let request = FetchRequest { allow_insecure_http: true, ..FetchRequest::json(url, timeout, MAX_BYTES) };
+    let request = FetchRequest {
+        transport: Transport { allow_insecure_http: true, ..Transport::default() },
+        ..FetchRequest::json(url, timeout, MAX_BYTES)
+    };
     HttpClient::new().fetch(&request).await.and_then(Fetched::ok).map(|_| ()).map_err(|error| error.to_string())
 }

@@ -45,6 +45,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
             server: parts.server,
             issuers: parts.issuers,
+            tokens: Vec::new(),
             table: parts.table,
             sources,
             watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),

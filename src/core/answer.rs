@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::principal::Principal;
 use super::reason::Reason;
 use super::rule::Rule;
+use crate::secret::Secret;
 
 /// Names one decision: in the denial's body, dynamic metadata and logs. 128 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +61,8 @@ pub struct AllowedRequest {
     pub remove: Vec<Cow<'static, str>>,
     /// Headers for the response to the client.
     pub response_headers: Vec<(Arc<str>, Arc<str>)>,
+    /// The bearer token to set as `authorization`, over whatever the client sent: one that the gate obtained.
+    pub bearer: Option<Secret>,
 }
 
 /// The response that the client gets instead of the upstream's. Its status is never 2xx.

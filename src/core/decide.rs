@@ -11,8 +11,9 @@ use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
 use super::request::RequestFacts;
-use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule};
+use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule, TokenIndex};
 use super::table::{Match, PolicyTable, Unjudgeable, fold};
+use crate::secret::Secret;
 
 /// What authentication found, before any rule's requirement was judged.
 #[derive(Clone, Debug)]
@@ -73,45 +74,68 @@ pub fn refuse_matched(rule: &Arc<Rule>, reason: Reason, facts: &RequestFacts<'_>
     Decision { rule, facts, decision_id, principal: None }.deny(reason)
 }
 
+/// What a decision came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Decided<'d> {
+    /// The answer.
+    Answer(Answer),
+    /// An allow, as soon as the token is there that the rule attaches to the request.
+    NeedsToken(NeedsToken<'d>),
+}
+
+/// A request that met its rule and waits for a token. It is not an allow, and becomes one only with the token.
+#[derive(Debug)]
+#[must_use]
+pub struct NeedsToken<'d> {
+    decision: Decision<'d>,
+    allowed: AllowedRequest,
+    token: TokenIndex,
+    reason: Reason,
+}
+
+impl NeedsToken<'_> {
+    /// Which token.
+    pub fn token(&self) -> TokenIndex {
+        self.token
+    }
+
+    /// Allows the request, with this bearer token in the place of whatever it carried.
+    pub fn attach(self, token: Secret) -> Answer {
+        let Self { decision, mut allowed, reason, .. } = self;
+        // Envoy removes last.
+        allowed.remove.retain(|name| !name.eq_ignore_ascii_case(AUTHORIZATION));
+        allowed.bearer = Some(token);
+        decision.answer(reason, Verdict::Allow(allowed))
+    }
+
+    /// Denies the request: the token did not come.
+    pub fn refuse(self, reason: Reason) -> Answer {
+        self.decision.deny(reason)
+    }
+}
+
+const AUTHORIZATION: &str = "authorization";
+
 /// Decides on a request by the rule that matches it.
 ///
 /// `credential_headers` are the headers that any issuer's credentials may come in: of them only the one whose token was
 /// verified travels on. Upstreams would take another for one that was.
-pub fn decide(
+pub fn decide<'d>(
     table: &PolicyTable,
-    found: &Match<'_>,
-    facts: &RequestFacts<'_>,
+    found: &Match<'d>,
+    facts: &'d RequestFacts<'d>,
     authentication: Authentication,
     credential_headers: &[Arc<str>],
     decision_id: DecisionId,
-) -> Answer {
+) -> Decided<'d> {
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
-    let anonymous = |decision: &Decision<'_>, caller: Option<&CallerRequirement>, reason| match admit(caller, facts) {
-        Ok(()) => decision.allow(table, &found.params, credential_headers, None, reason),
-        Err(reason) => decision.deny(reason),
-    };
-    match (&rule.action, authentication) {
-        (Action::Deny, _) => decision.deny(Reason::DeniedByRule),
-        (Action::Preflight { caller }, _) => anonymous(&decision, caller.as_ref(), Reason::AllowedPreflight),
-        (Action::Anonymous { caller }, _) => anonymous(&decision, caller.as_ref(), Reason::AllowedAnonymous),
-        (Action::Optional(_) | Action::Require(_), Authentication::Refused(reason)) => decision.deny(reason),
-        (Action::Optional(wanted), Authentication::Absent) => {
-            anonymous(&decision, wanted.caller.as_ref(), Reason::AllowedAnonymous)
-        }
-        (Action::Require(_), Authentication::Absent) => decision.deny(Reason::MissingToken),
-        (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
-            decision.principal = Some(Arc::clone(&principal));
-            match judge(wanted, &principal, facts, &found.params) {
-                Ok(()) => {
-                    let kept = (!rule.injection.remove_token).then_some(&*header);
-                    decision.allow(table, &found.params, credential_headers, kept, Reason::Allowed)
-                }
-                Err(reason) => decision.deny(reason),
-            }
-        }
-        // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
-        (Action::Optional(_) | Action::Require(_), Authentication::NotWanted) => decision.deny(Reason::InternalError),
+    let outcome = decision.outcome(table, &found.params, authentication, credential_headers);
+    match (outcome, rule.upstream_token) {
+        (Err(reason), _) => Decided::Answer(decision.deny(reason)),
+        (Ok((allowed, reason)), None) => Decided::Answer(decision.answer(reason, Verdict::Allow(allowed))),
+        (Ok((allowed, reason)), Some(token)) => Decided::NeedsToken(NeedsToken { decision, allowed, token, reason }),
     }
 }
 
@@ -161,6 +185,7 @@ fn admit(wanted: Option<&CallerRequirement>, facts: &RequestFacts<'_>) -> Result
 }
 
 /// What an answer is made from, once the rule is known.
+#[derive(Debug)]
 struct Decision<'d> {
     rule: &'d Arc<Rule>,
     facts: &'d RequestFacts<'d>,
@@ -169,6 +194,37 @@ struct Decision<'d> {
 }
 
 impl Decision<'_> {
+    fn outcome(
+        &mut self,
+        table: &PolicyTable,
+        params: &PathParams<'_>,
+        authentication: Authentication,
+        credentials: &[Arc<str>],
+    ) -> Result<(AllowedRequest, Reason), Reason> {
+        let anonymous = |decision: &Self, caller: Option<&CallerRequirement>, reason| {
+            admit(caller, decision.facts)?;
+            Ok((decision.allow(table, params, credentials, None)?, reason))
+        };
+        match (&self.rule.action, authentication) {
+            (Action::Deny, _) => Err(Reason::DeniedByRule),
+            (Action::Preflight { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedPreflight),
+            (Action::Anonymous { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedAnonymous),
+            (Action::Optional(_) | Action::Require(_), Authentication::Refused(reason)) => Err(reason),
+            (Action::Optional(wanted), Authentication::Absent) => {
+                anonymous(self, wanted.caller.as_ref(), Reason::AllowedAnonymous)
+            }
+            (Action::Require(_), Authentication::Absent) => Err(Reason::MissingToken),
+            (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
+                self.principal = Some(Arc::clone(&principal));
+                judge(wanted, &principal, self.facts, params)?;
+                let kept = !self.rule.injection.remove_token && self.rule.upstream_token.is_none();
+                Ok((self.allow(table, params, credentials, kept.then_some(&*header))?, Reason::Allowed))
+            }
+            // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
+            (Action::Optional(_) | Action::Require(_), Authentication::NotWanted) => Err(Reason::InternalError),
+        }
+    }
+
     /// `kept` is the one of the `credentials` headers that travels on.
     fn allow(
         &self,
@@ -176,8 +232,7 @@ impl Decision<'_> {
         params: &PathParams<'_>,
         credentials: &[Arc<str>],
         kept: Option<&str>,
-        reason: Reason,
-    ) -> Answer {
+    ) -> Result<AllowedRequest, Reason> {
         let principal = self.principal.as_deref();
         let mut set = Vec::with_capacity(self.rule.injection.headers.len());
         for header in &self.rule.injection.headers {
@@ -185,10 +240,10 @@ impl Decision<'_> {
                 Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
                 Ok(None) => {
                     if let Some(reason) = header.required.then(|| self.lacking(&header.template)).flatten() {
-                        return self.deny(reason);
+                        return Err(reason);
                     }
                 }
-                Err(RenderError::TooLarge) => return self.deny(Reason::IdentityTooLarge),
+                Err(RenderError::TooLarge) => return Err(Reason::IdentityTooLarge),
             }
         }
         // As sent to the letter: what upstreams may fold to the same name was not verified.
@@ -205,7 +260,7 @@ impl Decision<'_> {
             }
         }
         let response_headers = self.rule.injection.response_headers.clone();
-        self.answer(reason, Verdict::Allow(AllowedRequest { set, remove, response_headers }))
+        Ok(AllowedRequest { set, remove, response_headers, bearer: None })
     }
 
     /// Why a required header that has no value refuses the request. `None` where its value would come from a token and

@@ -1,6 +1,7 @@
 //! What the parts below the recorder report to it. They know this trait and not who listens.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 
@@ -46,6 +47,61 @@ pub enum Event<'a> {
         /// When.
         at: Timestamp,
     },
+    /// A call to a provider's endpoint ended, or was not made.
+    ProviderCall {
+        /// The provider's name: that of its issuer or token in the configuration.
+        provider: &'a str,
+        /// `introspection`, `token` or `metadata`.
+        endpoint: &'static str,
+        /// How it ended.
+        outcome: CallOutcome,
+        /// How long it took, retries included; zero where it was not made.
+        took: Duration,
+    },
+    /// Calls to a provider that are under way have become more or fewer.
+    ProviderInFlight {
+        /// The provider's name.
+        provider: &'a str,
+        /// How many there are now.
+        calls: usize,
+    },
+    /// A provider's breaker changed.
+    Breaker {
+        /// The provider's name.
+        provider: &'a str,
+        /// What it is now.
+        state: BreakerState,
+    },
+    /// An introspection answer was found in an issuer's cache (`hit`), or was not.
+    IntrospectionCache {
+        /// The issuer's name in the configuration.
+        issuer: &'a str,
+        /// Whether it was found.
+        hit: bool,
+    },
+    /// A token's standing was told by its issuer, or was not.
+    Introspected {
+        /// The issuer's name in the configuration.
+        issuer: &'a str,
+        /// What it said.
+        outcome: IntrospectionOutcome,
+    },
+    /// An exchanged token was found in the cache (`hit`), or was not.
+    ExchangeCache {
+        /// The token's name in the configuration.
+        token: &'a str,
+        /// Whether it was found.
+        hit: bool,
+    },
+    /// A token was obtained, or was not.
+    TokenObtained {
+        /// The token's name in the configuration.
+        token: &'a str,
+        /// Whether it was.
+        obtained: bool,
+        /// When it expires, as far as it is known.
+        expires_at: Option<Timestamp>,
+    },
     /// A decision panicked. It was answered with a denial.
     Panic,
 }
@@ -68,6 +124,90 @@ impl RefreshOutcome {
             Self::Fresh => "fresh",
             Self::Unreachable => "unreachable",
             Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// How a call to a provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallOutcome {
+    /// A status below 400.
+    Answered,
+    /// Another status below 500.
+    Refused,
+    /// A status of 5xx or 429.
+    Failed,
+    /// No whole answer: transport, timeout, limits.
+    Broken,
+    /// Not made: no place was free.
+    Busy,
+    /// Not made: the breaker is open.
+    Open,
+    /// Not made: the gate's own configuration or credentials do not allow it.
+    Unsendable,
+}
+
+impl CallOutcome {
+    /// The label value used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Broken => "broken",
+            Self::Busy => "busy",
+            Self::Open => "open",
+            Self::Unsendable => "unsendable",
+        }
+    }
+}
+
+/// What a breaker lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// Everything.
+    Closed,
+    /// One probe.
+    HalfOpen,
+    /// Nothing.
+    Open,
+}
+
+impl BreakerState {
+    /// The label value used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// What an issuer said of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IntrospectionOutcome {
+    /// It is good.
+    Active,
+    /// It is not.
+    Inactive,
+    /// Nothing that could be used.
+    Failed,
+    /// It could not be asked; an older answer served.
+    Stale,
+    /// It was not asked: the budget for unknown tokens was used up.
+    Limited,
+}
+
+impl IntrospectionOutcome {
+    /// The label value used in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+            Self::Failed => "failed",
+            Self::Stale => "stale",
+            Self::Limited => "limited",
         }
     }
 }

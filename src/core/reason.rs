@@ -167,6 +167,10 @@ reasons! {
     TokenType = "token_type", Caller, 401, Some(InvalidToken), "this type of token is not accepted";
     /// The token is bound to a key or certificate whose possession was not shown (`cnf`).
     TokenBinding = "token_binding", Caller, 401, Some(InvalidToken), "the token is bound to another sender";
+    /// The issuer says that the token is no longer good, or never was (RFC 7662 §2.2).
+    TokenInactive = "token_inactive", Caller, 401, Some(InvalidToken), "the token is not active";
+    /// What the issuer's introspection says of the token contradicts what the token says.
+    TokenConflict = "token_conflict", Caller, 401, Some(InvalidToken), "the token's claims are not acceptable";
     /// The token is meant for another audience.
     WrongAudience = "wrong_audience", Caller, 401, Some(InvalidToken), "the token is meant for another audience";
     /// The token lacks a claim from which the rule makes a required identity header.
@@ -182,12 +186,29 @@ reasons! {
     CallerNotAllowed = "caller_not_allowed", Caller, 403, None, "this caller is not allowed";
     /// A claim cannot be made into a header value.
     IdentityTooLarge = "identity_too_large", Caller, 403, None, "the token's claims do not fit a header";
+    /// The token was handed on too often: its chain of actors (RFC 8693 §4.1) is longer than the maximum.
+    ActorChain = "actor_chain", Caller, 403, None, "the token was handed on too often";
+    /// The provider refuses to exchange this token for one for the next hop: `access_denied`.
+    ExchangeDenied = "exchange_denied", Caller, 403, None, "the token may not be used for the next hop";
+    /// The provider does not issue this client tokens for the next hop: `invalid_target` (RFC 8693 §2.2.2).
+    ExchangeTarget = "exchange_target", Caller, 403, None, "the token may not be used for the next hop";
+    /// The provider does not grant the scopes that the next hop needs: `invalid_scope`, or fewer than were asked for.
+    ExchangeScope = "exchange_scope", Caller, 403, None, "the token may not be used for the next hop";
     /// A condition met a value it cannot judge (bytes that are not text, a number out of range).
     ConditionError = "condition_error", Caller, 403, None, "this request is not allowed";
 
     /// The issuer's keys were never fetched, are older than the configured maximum, or did not come in time.
     KeysUnavailable = "keys_unavailable", Provider, 503, None, "tokens cannot be verified at the moment";
 
+    /// The issuer could not be asked whether the token is still good, or answered nonsense, or not in time.
+    IntrospectionUnavailable = "introspection_unavailable", Provider, 503, None, "tokens cannot be verified at the moment";
+    /// The token for the next hop did not come: the provider is down, slow, or answered nonsense.
+    UpstreamTokenUnavailable = "upstream_token_unavailable", Provider, 503, None, "the next hop cannot be called at the moment";
+
+    /// The issuer refuses the gate's own credentials for introspection.
+    IntrospectionRefused = "introspection_refused", Operator, 503, None, "tokens cannot be verified at the moment";
+    /// The provider refuses the gate's own credentials, or what it was asked for, so that there is no token for the next hop.
+    UpstreamTokenRefused = "upstream_token_refused", Operator, 503, None, "the next hop cannot be called at the moment";
     /// A rule needs the peer certificate or its identity, and Envoy does not send it.
     CallerUnknown = "caller_unknown", Operator, 403, None, "this caller is not allowed";
 
@@ -195,6 +216,8 @@ reasons! {
     DeadlineExceeded = "deadline_exceeded", Gate, 503, None, "no decision in time";
     /// More calls are being decided than the configured maximum.
     Overloaded = "overloaded", Gate, 503, None, "too many requests are being decided";
+    /// More tokens that the issuer never called active are sent than it may be asked about.
+    IntrospectionLimited = "introspection_limited", Gate, 503, None, "too many unknown tokens are being verified";
     /// Tollgate failed while deciding. The failure is in its log under the decision id.
     InternalError = "internal_error", Gate, 500, None, "no decision could be made";
 }

@@ -17,7 +17,13 @@ pub struct Rule {
     pub injection: Injection,
     /// What a denial looks like.
     pub denial: Arc<DenialStyle>,
+    /// The token that an allowed request carries instead of the caller's.
+    pub upstream_token: Option<TokenIndex>,
 }
+
+/// The position of an obtained token in the snapshot's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenIndex(pub usize);
 
 /// What a rule does with a request that it matches.
 #[derive(Clone, Debug)]

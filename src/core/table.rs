@@ -148,6 +148,8 @@ impl PolicyTable {
             if spec.cors_preflight && !deny {
                 let mut preflight = Rule::clone(&rule);
                 preflight.action = Action::Preflight { caller: rule.action.caller().cloned() };
+                // A preflight carries no credential, so it gets none in its place.
+                preflight.upstream_token = None;
                 preflight.injection = Injection { headers: Vec::new(), ..preflight.injection };
                 let mut matcher = spec.matcher.clone();
                 matcher.methods = vec!["OPTIONS".into()];

@@ -12,7 +12,7 @@ use crate::authn::{self, Issuer};
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
-use crate::core::decide::{self, Authentication};
+use crate::core::decide::{self, Authentication, Decided};
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::Requirements;
@@ -122,7 +122,11 @@ impl Snapshot {
             None => Authentication::NotWanted,
             Some(wanted) => self.authenticate(wanted, &facts, now, deadline, id).await,
         };
-        let answer = decide::decide(&self.table, &found, &facts, authentication, &self.credential_headers, id);
+        let decided = decide::decide(&self.table, &found, &facts, authentication, &self.credential_headers, id);
+        let answer = match decided {
+            Decided::Answer(answer) => answer,
+            Decided::NeedsToken(waiting) => waiting.refuse(Reason::UpstreamTokenUnavailable),
+        };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
         if Instant::now() >= deadline {
             return decide::refuse_matched(found.rule, Reason::DeadlineExceeded, &facts, id);

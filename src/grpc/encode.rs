@@ -18,6 +18,8 @@ use crate::core::reason::{Reason, RpcCode};
 /// The name of our struct in the filter's dynamic metadata.
 pub const METADATA: &str = "tollgate";
 
+const AUTHORIZATION: &str = "authorization";
+
 /// Says an answer in Envoy's terms.
 pub fn response(answer: &Answer) -> wire::CheckResponse {
     let metadata = metadata(answer);
@@ -35,9 +37,13 @@ pub fn response(answer: &Answer) -> wire::CheckResponse {
 
 fn allow(allowed: &AllowedRequest, metadata: wire::Struct) -> wire::CheckResponse {
     // Envoy removes last: what is set must not be named here.
-    let is_set = |name: &str| allowed.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+    let bearer = allowed.bearer.as_ref();
+    let is_bearer = |name: &str| bearer.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION);
+    let is_set = |name: &str| is_bearer(name) || allowed.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+    let identity = allowed.set.iter().filter(|(name, _)| !is_bearer(name)).map(|(name, value)| header(name, value));
+    let credential = bearer.map(|token| header(AUTHORIZATION, &format!("Bearer {}", token.expose())));
     let ok = wire::Allowed {
-        headers: allowed.set.iter().map(|(name, value)| header(name, value)).collect(),
+        headers: identity.chain(credential).collect(),
         headers_to_remove: allowed.remove.iter().filter(|name| !is_set(name)).map(|name| name.to_string()).collect(),
         response_headers_to_add: allowed.response_headers.iter().map(|(name, value)| header(name, value)).collect(),
     };

@@ -43,6 +43,15 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the way to the provider failed, as opposed to what was asked or answered.
+    pub fn is_transport(&self) -> bool {
+        match self {
+            Self::Dns | Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Broken => true,
+            Self::Status(status) => *status >= 500,
+            Self::Request(_) | Self::RefusedAddress(_) | Self::Trust(_) | Self::TooLarge(_) | Self::Compressed => false,
+        }
+    }
+
     pub(super) fn from_reqwest(error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout;

@@ -156,6 +156,13 @@ impl Metrics {
                     self.last_reload.set(Duration::from_millis(at.as_unix_millis().unsigned_abs()).as_secs_f64());
                 }
             }
+            Event::ProviderCall { .. }
+            | Event::ProviderInFlight { .. }
+            | Event::Breaker { .. }
+            | Event::IntrospectionCache { .. }
+            | Event::Introspected { .. }
+            | Event::ExchangeCache { .. }
+            | Event::TokenObtained { .. } => {}
             Event::Panic => _ = self.panics.inc(),
         }
     }

@@ -12,7 +12,7 @@ use crate::core::rule::{Action, DenialStyle, Injection, Rule};
 fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     let rule = rule.map(|name| {
         let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
-        Arc::new(Rule { name: name.into(), action: Action::Deny, injection, denial })
+        Arc::new(Rule { name: name.into(), action: Action::Deny, injection, denial, upstream_token: None })
     });
     Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }

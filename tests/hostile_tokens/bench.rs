@@ -118,6 +118,10 @@ pub(crate) fn spec() -> IssuerSpec {
     let path = |text: &str| ClaimPath::dotted(text).unwrap();
     IssuerSpec {
         name: "shop".into(),
+        tokens: tollgate::authn::spec::TokenFormat::Jwt,
+        introspection: None,
+        provider: None,
+        ready_without_keys: false,
         issuer: IssuerClaim::Exact(ISSUER.into()),
         keys: KeySource::JwksFile(PathBuf::from("jwks.json")),
         algorithms: Algorithm::ALL.to_vec(),

@@ -75,11 +75,15 @@ impl Gate {
         self.issuers.push(Issuer::start(spec, &Deps { http: HttpClient::new(), clock, events }).unwrap());
     }
 
-    async fn ask(&self, lines: &[(&str, &[u8])]) -> Result<Option<Authenticated>, Reason> {
+    async fn ask<'h>(&self, lines: &[(&'h str, &'h [u8])]) -> Result<Option<Authenticated<'h>>, Reason> {
         self.ask_as(lines, &Caller::new("", "")).await
     }
 
-    async fn ask_as(&self, lines: &[(&str, &[u8])], caller: &Caller<'_>) -> Result<Option<Authenticated>, Reason> {
+    async fn ask_as<'h>(
+        &self,
+        lines: &[(&'h str, &'h [u8])],
+        caller: &Caller<'_>,
+    ) -> Result<Option<Authenticated<'h>>, Reason> {
         let headers = Headers::new(lines.iter().map(|(name, value)| Header { name, value }).collect());
         let issuers: Vec<&Arc<Issuer>> = self.issuers.iter().collect();
         let answer = may_cross_threads(authenticate(&issuers, &headers, caller, self.clock.now()));
@@ -499,8 +503,7 @@ fn jwks_url(url: &str) -> KeySource {
         timeout: Duration::from_secs(5),
         stale_keys: Duration::from_secs(3600),
         unknown_kid_cooldown: Duration::ZERO,
-        allow_insecure_http: false,
-        ca_file: None,
+        transport: Default::default(),
         bearer_token_file: None,
     };
     KeySource::JwksUrl { url: url.parse().unwrap(), fetch }

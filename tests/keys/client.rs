@@ -49,7 +49,7 @@ fn scripted(answers: &[&[&str]]) -> (HttpClient, Arc<Script>) {
 async fn row_192_the_address_that_was_vetted_is_the_one_connected_to() {
     let server = Server::start(json(&json!({}))).await;
     let mut request = request(&format!("http://issuer.test:{}/", server.address.port()));
-    request.allow_insecure_http = true;
+    request.transport.allow_insecure_http = true;
 
     // A name that would mean something else when it is asked for a second time is asked for once a connection.
     let (client, script) = scripted(&[&["169.254.169.254", "127.0.0.1"], &["169.254.169.254"]]);
@@ -106,7 +106,7 @@ async fn row_191_literal_addresses_are_refused_however_they_are_written() {
 async fn what_is_never_sent() {
     let client = HttpClient::new();
     let mut clear_text_token = request("http://issuer.test/");
-    clear_text_token.allow_insecure_http = true;
+    clear_text_token.transport.allow_insecure_http = true;
     clear_text_token.bearer = Some(Secret::new("t0ken"));
     let mut broken_token = request("https://issuer.test/");
     broken_token.bearer = Some(Secret::new("a\r\nb"));
@@ -184,7 +184,7 @@ async fn row_187_a_server_is_trusted_by_the_named_authorities_only() {
     let file = directory.path().join("ca.pem");
     let client = HttpClient::new();
     let mut named = request(&format!("https://localhost:{}/", server.address.port()));
-    named.ca_file = Some(file.clone());
+    named.transport.ca_file = Some(file.clone());
     assert!(matches!(fails(&client, &named).await, FetchError::Trust(_)));
     std::fs::write(&file, "no certificate").unwrap();
     assert!(matches!(fails(&client, &named).await, FetchError::Trust(_)));
@@ -196,7 +196,7 @@ async fn row_187_a_server_is_trusted_by_the_named_authorities_only() {
     assert_eq!(client.fetch(&named).await.unwrap().status, 200);
     // The system does not know this authority, whether it knows any or none.
     let mut by_system = named.clone();
-    by_system.ca_file = None;
+    by_system.transport.ca_file = None;
     let error = fails(&client, &by_system).await;
     assert!(matches!(error, FetchError::Tls(_) | FetchError::Trust(_)), "{error:?}");
     // The same server under a name that its certificate does not have.

@@ -46,8 +46,7 @@ pub(crate) fn fetch() -> FetchSpec {
         timeout: Duration::from_secs(10),
         stale_keys: Duration::from_secs(3600 * 24),
         unknown_kid_cooldown: Duration::from_secs(3600),
-        allow_insecure_http: false,
-        ca_file: None,
+        transport: Default::default(),
         bearer_token_file: None,
     }
 }
@@ -57,6 +56,10 @@ pub(crate) const ISSUER: &str = "https://idp.example.com/realms/shop";
 pub(crate) fn spec(keys: KeySource) -> IssuerSpec {
     let path = |name| ClaimPath::new([name]).unwrap();
     IssuerSpec {
+        tokens: tollgate::authn::spec::TokenFormat::Jwt,
+        introspection: None,
+        provider: None,
+        ready_without_keys: false,
         name: "shop".into(),
         issuer: IssuerClaim::Exact(ISSUER.into()),
         keys,

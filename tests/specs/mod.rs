@@ -73,7 +73,13 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
         remove_token: false,
     };
     RuleSpec {
-        rule: Rule { name: marker, action: Action::Anonymous { caller: None }, injection, denial: Arc::default() },
+        rule: Rule {
+            name: marker,
+            action: Action::Anonymous { caller: None },
+            injection,
+            denial: Arc::default(),
+            upstream_token: None,
+        },
         matcher: Matcher { paths: vec![PathPattern::parse("/**").unwrap()], ..Matcher::default() },
         priority: 0,
         fallback: false,
@@ -85,7 +91,15 @@ pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
     let table = PolicyTable::compile(rules, &[]).unwrap();
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
     let document = serde_json::json!({ "made": "in place" });
-    Config { server: server(check), issuers, table, sources: Vec::new(), watched: Vec::new(), document }
+    Config {
+        server: server(check),
+        issuers,
+        tokens: Vec::new(),
+        table,
+        sources: Vec::new(),
+        watched: Vec::new(),
+        document,
+    }
 }
 
 pub(crate) fn broken(message: &str) -> ConfigErrors {

@@ -33,6 +33,7 @@ use tollgate::core::event::Silent;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::engine::Engine;
 use tollgate::net::HttpClient;
+use tollgate::secret::Secret;
 
 use super::gate::Gate;
 use super::mint::Signer;
@@ -252,7 +253,10 @@ impl Case<'_> {
                 }
             };
             let credentials = tollgate::authn::issuer::credential_headers(&issuers);
-            decide::decide(&config.table, &found, &facts, authentication, &credentials, id)
+            match decide::decide(&config.table, &found, &facts, authentication, &credentials, id) {
+                decide::Decided::Answer(answer) => answer,
+                decide::Decided::NeedsToken(waiting) => waiting.attach(Secret::new("obtained")),
+            }
         })
     }
 

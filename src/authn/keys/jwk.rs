@@ -39,9 +39,9 @@ impl KeySetError {
 pub type Refusal = &'static str;
 
 /// A key set and what was wrong with the document it was read from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Published {
-    /// The usable keys; never empty.
+    /// The usable keys; empty only where there is no document, as of an issuer whose tokens are opaque.
     pub set: KeySet,
     /// One entry for each key that was refused, or held private members.
     pub refused: Vec<Refusal>,

@@ -59,6 +59,7 @@ pub struct Probe {
 pub async fn probe(spec: &IssuerSpec, http: &HttpClient) -> Probe {
     let mut probe = Probe { steps: Vec::new(), found: None };
     match &spec.keys {
+        KeySource::None => probe.found = Some(Published::default()),
         KeySource::Pem(paths) => probe.file(FileKeys::Pem(paths.clone())),
         KeySource::JwksFile(path) => probe.file(FileKeys::Jwks(path.clone())),
         KeySource::JwksUrl { url, fetch } => probe.jwks(url, fetch, http).await,
@@ -66,7 +67,7 @@ pub async fn probe(spec: &IssuerSpec, http: &HttpClient) -> Probe {
             let began = Instant::now();
             let document = Remote::get(url, fetch, http).await;
             let place = document.and_then(|(document, _)| {
-                let insecure = fetch.allow_insecure_http;
+                let insecure = fetch.transport.allow_insecure_http;
                 Ok(super::discovery::jwks_uri(&document, url, &spec.issuer, allowed_hosts, insecure)?)
             });
             if let Some(place) = probe.step(url.to_string(), began, place) {

@@ -117,7 +117,7 @@ impl Remote {
             (Source::Discovery { .. }, Some(known)) => known,
             (Source::Discovery { url, issuer, allowed_hosts }, None) => {
                 let (document, _) = Self::get(url, &self.spec, &self.http).await?;
-                discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.allow_insecure_http)?
+                discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.transport.allow_insecure_http)?
             }
         };
         let (document, fresh_for) = Self::get(&uri, &self.spec, &self.http).await?;
@@ -134,8 +134,7 @@ impl Remote {
     ) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
         let mut request = FetchRequest::json(url.clone(), spec.timeout, MAX_BYTES);
         request.accept = "application/json, application/jwk-set+json";
-        request.allow_insecure_http = spec.allow_insecure_http;
-        request.ca_file.clone_from(&spec.ca_file);
+        request.transport.clone_from(&spec.transport);
         request.bearer = Self::bearer(spec).await?;
         let answer = http.fetch(&request).await.and_then(crate::net::Fetched::ok);
         let answer = answer

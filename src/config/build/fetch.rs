@@ -10,6 +10,7 @@ use crate::config::file::issuer::{KeysFile, OutageFile};
 use crate::config::names::{listed, shown};
 use crate::config::place::At;
 use crate::config::value::TrueOr;
+use crate::net::spec::Transport;
 
 /// Judges `keys`. `issuer` is what tokens say in `iss`, where that is known.
 pub(in crate::config) fn keys(
@@ -134,8 +135,11 @@ fn fetch(
             secs(15),
             (secs(1), secs(3600)),
         ),
-        allow_insecure_http: file.allow_insecure_http.unwrap_or(false),
-        ca_file: ca_file?,
+        transport: Transport {
+            ca_file: ca_file?,
+            allow_insecure_http: file.allow_insecure_http.unwrap_or(false),
+            ..Transport::default()
+        },
         bearer_token_file: bearer_token_file?,
     })
 }

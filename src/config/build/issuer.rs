@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Surroundings, fetch, grants, headers, is_label, number, secs, time};
 use crate::authn::spec::{
-    Algorithm, ClaimMapping, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec,
+    Algorithm, ClaimMapping, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec, TokenFormat,
 };
 use crate::config::file::issuer::{
     ClaimPathFile, ClaimPathsFile, ClaimsFile, IssuerClaimFile, IssuerFile, KidFile, TimesFile,
@@ -54,6 +54,10 @@ pub(in crate::config) fn build(
     let max_token = number(at, "max_token_bytes", max_token, 8 << 10, (256, 256 << 10));
     let max_lifetime = file.max_lifetime;
     Some(IssuerSpec {
+        tokens: TokenFormat::Jwt,
+        introspection: None,
+        provider: None,
+        ready_without_keys: false,
         name: name.into(),
         issuer: issuer?,
         kid_optional: pem || file.kid == Some(KidFile::Optional),

@@ -109,7 +109,7 @@ impl<'a> Rules<'a> {
             return None;
         }
         Some(RuleSpec {
-            rule: Rule { name: name?.as_str().into(), action, injection, denial },
+            rule: Rule { name: name?.as_str().into(), action, injection, denial, upstream_token: None },
             matcher,
             priority: file.priority.unwrap_or(0),
             fallback: file.fallback.unwrap_or(false),

@@ -61,6 +61,7 @@ fn denied_headers_keep_repeated_names_and_say_their_action() {
 #[test]
 fn what_is_set_is_never_removed() {
     let allowed = AllowedRequest {
+        bearer: None,
         set: vec![("x-user-id".into(), "u1".into())],
         remove: vec![Cow::Borrowed("X-User-Id"), Cow::Borrowed("x_user_id"), Cow::Borrowed("x-tenant")],
         response_headers: vec![("x-policy".into(), "checked".into())],

@@ -1,0 +1,148 @@
+//! One piece of work for each key at a time, however many wait for it. The work runs on its own: who stops waiting
+//! leaves it running, and what it leaves behind is there for the next.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// The work that is under way, by key.
+pub struct Flights<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
+
+impl<K, V> Default for Flights<K, V> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<K, V> fmt::Debug for Flights<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Flights").field(&lock(&self.0).len()).finish()
+    }
+}
+
+/// Takes its key out of the map when the work has ended, however it ended.
+struct Landing<K: Eq + Hash, V> {
+    map: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        lock(&self.map).remove(&self.key);
+    }
+}
+
+/// Work that is waited for.
+#[derive(Debug)]
+pub struct Flight<V>(watch::Receiver<Option<V>>);
+
+impl<V: Clone> Flight<V> {
+    /// What came of it. `None` where it ended without a result: it panicked, or the runtime shuts down.
+    pub async fn landed(mut self) -> Option<V> {
+        self.0.wait_for(Option::is_some).await.ok()?.clone()
+    }
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Joins the work under way for this key, or starts `work` for it on the current tokio runtime; who calls this
+    /// bounds the number of keys. Work that ends leaves what it found where the next caller looks *before* its key is
+    /// free again: so look there first, then join.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Flight<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let mut map = lock(&self.0);
+        if let Some(under_way) = map.get(&key) {
+            return Flight(under_way.clone());
+        }
+        let (result, waiting) = watch::channel(None);
+        map.insert(key.clone(), waiting.clone());
+        drop(map);
+        let landing = Landing { map: Arc::clone(&self.0), key };
+        let work = work();
+        tokio::spawn(async move {
+            let landing = landing;
+            let found = work.await;
+            result.send_replace(Some(found));
+            drop(landing);
+        });
+        Flight(waiting)
+    }
+
+    /// Whether work for this key is under way.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        lock(&self.0).contains_key(key)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn row_181_many_wait_for_one() {
+        let flights: Flights<u8, usize> = Flights::default();
+        let (runs, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let waiting: Vec<_> = (0..100)
+            .map(|_| {
+                let (runs, go) = (Arc::clone(&runs), Arc::clone(&go));
+                flights.join(7, || async move {
+                    go.notified().await;
+                    runs.fetch_add(1, Ordering::SeqCst) + 1
+                })
+            })
+            .collect();
+        go.notify_one();
+        let results = join_all(waiting.into_iter().map(Flight::landed)).await;
+        assert_eq!(results, vec![Some(1); 100]);
+    }
+
+    #[tokio::test]
+    async fn row_182_who_gives_up_leaves_it_running() {
+        let flights: Flights<u8, u8> = Flights::default();
+        let go = Arc::new(Notify::new());
+        let landed = Arc::new(Notify::new());
+        let (wait, done) = (Arc::clone(&go), Arc::clone(&landed));
+        let first = flights.join(1, || async move {
+            wait.notified().await;
+            done.notify_one();
+            9
+        });
+        let second = flights.join(1, || async { unreachable!() });
+        assert!(first.landed().now_or_never().is_none());
+        go.notify_one();
+        assert_eq!(second.landed().await, Some(9));
+        landed.notified().await;
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_frees_its_key() {
+        let flights: Flights<u8, u8> = Flights::default();
+        assert_eq!(flights.join(1, || async { panic!("on purpose") }).landed().await, None);
+        while flights.is_under_way(&1) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(flights.join(1, || async { 2 }).landed().await, Some(2));
+    }
+}
