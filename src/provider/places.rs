@@ -109,19 +109,20 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_finds_no_place_waits_for_a_while_and_no_longer() {
         let places = Places::new("p".into(), 1, Arc::new(Silent));
         let first = places.take(LONG).await.unwrap();
-        assert!(places.take(Duration::from_millis(100)).await.is_none());
+        assert!(places.take(Duration::from_millis(10)).await.is_none());
         let mut second = Box::pin(places.take(LONG));
         assert!((&mut second).now_or_never().is_none());
+        assert_eq!(places.taken(), 1);
         drop(first);
         assert!(second.await.is_some());
         assert_eq!(places.taken(), 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_queue_is_bounded_and_who_leaves_it_frees_its_place() {
         let places = Places::new("p".into(), 1, Arc::new(Silent));
         let _taken = places.take(LONG).await.unwrap();
