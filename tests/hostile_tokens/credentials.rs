@@ -18,6 +18,7 @@ use tollgate::authn::{Authenticated, Issuer, authenticate};
 use tollgate::clock::{Clock, ManualClock, Timestamp};
 use tollgate::core::caller::Caller;
 use tollgate::core::event::{Event, Events};
+use tollgate::core::principal::Principal;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Header, Headers};
 use tollgate::net::HttpClient;
@@ -48,6 +49,13 @@ struct Gate {
     counts: Arc<Counts>,
     issuers: Vec<Arc<Issuer>>,
     dir: TempDir,
+}
+
+/// What is looked at of a token that was accepted.
+#[derive(Debug)]
+struct Accepted {
+    principal: Arc<Principal>,
+    cached: bool,
 }
 
 impl Gate {
@@ -90,9 +98,10 @@ impl Gate {
         answer.await.map_err(|error| error.reason)
     }
 
-    async fn bearer(&self, token: &str) -> Result<Authenticated, Reason> {
+    async fn bearer(&self, token: &str) -> Result<Accepted, Reason> {
         let value = format!("Bearer {token}");
-        self.ask(&[("authorization", value.as_bytes())]).await.map(|found| found.expect("a credential was sent"))
+        let found = self.ask(&[("authorization", value.as_bytes())]).await?.expect("a credential was sent");
+        Ok(Accepted { principal: found.principal, cached: found.cached })
     }
 
     async fn explain(&self, token: &str) -> Report {
