@@ -89,14 +89,19 @@ impl Snapshot {
         &self.issuers
     }
 
-    /// Waits for every issuer's first keys, at most this long. Whether they are there.
+    /// Waits for the first keys of every issuer that must have them, at most this long. Whether they are there.
     pub(super) async fn first_keys(&self, limit: Duration) -> bool {
-        join_all(self.issuers.iter().map(|issuer| issuer.keys().wait(limit))).await.into_iter().all(|there| there)
+        join_all(self.needed().map(|issuer| issuer.keys().wait(limit))).await.into_iter().all(|there| there)
     }
 
-    /// The names of issuers that never had keys.
+    /// The issuers without whose keys nothing is ready.
+    fn needed(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.iter().filter(|issuer| !issuer.spec().ready_without_keys)
+    }
+
+    /// The names of issuers that never had keys, and must have them.
     pub(super) fn issuers_without_keys(&self) -> Vec<Arc<str>> {
-        let without = self.issuers.iter().filter(|issuer| issuer.keys().status().last_success.is_none());
+        let without = self.needed().filter(|issuer| issuer.keys().status().last_success.is_none());
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
@@ -147,18 +152,17 @@ impl Snapshot {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
             return Authentication::Refused(Reason::InternalError);
         };
-        // The one thing that is waited for is a key that its issuer may have published meanwhile. The rest of the time is
-        // for saying so: a provider that is slow is not a gate that is.
-        let patience = deadline.saturating_duration_since(Instant::now()).mul_f32(0.9);
-        let asked = authn::authenticate(&issuers, &facts.headers, &facts.caller, now);
-        match tokio::time::timeout(patience, asked).await {
-            Ok(Ok(Some(found))) => Authentication::Verified { principal: found.principal, header: found.header },
-            Ok(Ok(None)) => Authentication::Absent,
-            Ok(Err(error)) => {
+        // What is waited for is a key that its issuer may have published meanwhile, or what it says of the token. The rest
+        // of the time is for saying that it did not come: a provider that is slow is not a gate that is.
+        let began = Instant::now();
+        let give_up = began + deadline.saturating_duration_since(began).mul_f32(0.9);
+        match authn::authenticate_by(&issuers, &facts.headers, &facts.caller, now, give_up).await {
+            Ok(Some(found)) => Authentication::Verified { principal: found.principal, header: found.header },
+            Ok(None) => Authentication::Absent,
+            Err(error) => {
                 tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
                 Authentication::Refused(error.reason)
             }
-            Err(_) => Authentication::Refused(Reason::KeysUnavailable),
         }
     }
 }
