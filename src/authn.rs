@@ -19,4 +19,5 @@ pub mod trace;
 mod verified;
 
 pub use error::AuthnError;
+pub(crate) use error::shown;
 pub use issuer::{Authenticated, Issuer, authenticate, authenticate_by};
