@@ -71,9 +71,7 @@ impl ProviderMetrics {
                 let (provider, endpoint): (Arc<str>, Arc<str>) = (provider.into(), endpoint.into());
                 let place = [("provider", Arc::clone(&provider)), ("endpoint", Arc::clone(&endpoint))];
                 let [of_provider, of_endpoint] = place.clone();
-                self.calls
-                    .get_or_create_owned(&[of_provider, of_endpoint, ("outcome", outcome.as_str().into())])
-                    .inc();
+                self.calls.get_or_create_owned(&[of_provider, of_endpoint, ("outcome", outcome.as_str().into())]).inc();
                 if was_made(outcome) {
                     self.durations.get_or_create_owned(&place).observe(took.as_secs_f64());
                 }

@@ -136,7 +136,10 @@ fn providers_and_their_tokens_are_counted() {
     ] {
         assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
     }
-    assert!(!text.contains(r#"le="0.05",provider="keycloak",endpoint="token""#), "a call that was not made took no time");
+    assert!(
+        !text.contains(r#"le="0.05",provider="keycloak",endpoint="token""#),
+        "a call that was not made took no time"
+    );
 }
 
 #[test]
