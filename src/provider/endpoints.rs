@@ -147,8 +147,7 @@ impl Shared {
             allowed_hosts: &self.spec.allowed_hosts,
             allow_insecure_http: self.spec.transport.allow_insecure_http,
         };
-        let metadata =
-            Metadata::read(&answer.body, &rules).map_err(|error| CallError::Metadata(error.to_string()))?;
+        let metadata = Metadata::read(&answer.body, &rules).map_err(|error| CallError::Metadata(error.to_string()))?;
         let plain = |member| metadata.url(member, &rules);
         let mutual_tls = |member| metadata.mutual_tls_url(member, &rules);
         let urls = |url: &dyn Fn(Member) -> Result<Url, MetadataError>| Urls {

@@ -91,7 +91,10 @@ async fn assertions_are_signed_anew_for_each_call() {
     assert_eq!(request.field("client_secret"), None);
     let (header, first) = decoded(&request);
     assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("k1")));
-    assert_eq!((&first["iss"], &first["sub"], &first["aud"]), (&json!("service:b"), &json!("service:b"), &json!(ISSUER)));
+    assert_eq!(
+        (&first["iss"], &first["sub"], &first["aud"]),
+        (&json!("service:b"), &json!("service:b"), &json!(ISSUER))
+    );
     let (issued, expires) = (first["iat"].as_i64().unwrap(), first["exp"].as_i64().unwrap());
     assert_eq!(issued, NOW);
     assert!((NOW + 1..=NOW + 60).contains(&expires));
@@ -193,7 +196,8 @@ async fn credentials_that_cannot_be_read_are_our_fault_and_nothing_is_sent() {
     let missing = fixture.path().join("missing");
     let (empty, large) = (fixture.file("empty", "\n"), fixture.file("large", SECRET.repeat(10_000)));
     let not_a_key = fixture.file("not-a-key", SECRET);
-    let key = |key| ClientAuth::PrivateKeyJwt { key, algorithm: AssertionAlgorithm::RS256, key_id: None, audience: None };
+    let key =
+        |key| ClientAuth::PrivateKeyJwt { key, algorithm: AssertionAlgorithm::RS256, key_id: None, audience: None };
     let secret = |path| ClientAuth::SecretBasic(SecretSource::File(path));
     for auth in [
         secret(missing.clone()),

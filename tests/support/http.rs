@@ -318,7 +318,8 @@ pub(crate) fn kept_json(body: &serde_json::Value) -> Answer {
 /// What a provider in trouble answers, by name, beside one that is killed: hanging, 500, HTML, half a body, 50 MB
 /// declared, 50 MB sent, endless chunks, a wrong content type, a redirect, one byte at a time, no HTTP, gzip.
 pub(crate) fn outages() -> Vec<(&'static str, Answer)> {
-    let head = |headers: &str| format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{headers}\r\n").into_bytes();
+    let head =
+        |headers: &str| format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{headers}\r\n").into_bytes();
     let mut chunk = b"10000\r\n".to_vec();
     chunk.extend([b' '; 0x1_0000]);
     chunk.extend(b"\r\n");
