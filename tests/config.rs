@@ -659,6 +659,13 @@ fn completed(info: &str, block: &str) -> String {
         "yaml file" => block.to_owned(),
         "yaml server" => format!("server:\n{}{issuers}rules: []\n", indented(block, 2)),
         "yaml issuer" => format!("{server}issuers:\n  example:\n{}rules: []\n", indented(block, 4)),
+        "yaml rule-with-tokens" => format!(
+            "{server}{issuers}tokens:
+  payment-service: {{ exchange: {{ issuer: keycloak, client: {{ id: a, secret_file: secrets/client }}, audience: payments }} }}
+  order-service: {{ client_credentials: {{ issuer: scalekit, client: {{ id: a, secret_file: secrets/client }} }} }}
+rules:\n{}",
+            indented(block, 2)
+        ),
         "yaml rule" => format!("{server}{issuers}{sets}rules:\n{}", indented(block, 2)),
         "yaml top" => format!("{server}{issuers}{block}rules: []\n"),
         other => panic!("what is `{other}`?"),
