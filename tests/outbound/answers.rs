@@ -219,7 +219,7 @@ async fn tokens_of_unknown_issuers_and_opaque_ones_are_taken_as_they_are() {
             answer["access_token"] = make(&mint, form, mint.grant_claims(form)).into();
             Reply::Json(200, answer)
         });
-        assert_eq!(world.allowed(0, Some(&subject)).await.is_empty(), false, "{what}");
+        assert!(!world.allowed(0, Some(&subject)).await.is_empty(), "{what}");
     }
     let mint = Arc::clone(&world.mint);
     world.idp.set(move |form| {
