@@ -449,6 +449,7 @@ fn errors_of_upstream_tokens() {
         "match: { hosts: [a] }\nupstream_token: { use: own, inbound: true }".to_owned(),
         "match: { hosts: [a], context_extensions: { a: b } }\nupstream_token: { use: own, inbound: true }".to_owned(),
         format!("upstream_token: swapped\n{require}"),
+        format!("{out}\nupstream_token: swapped\nrequire: {{ audience: {{ any: [a] }} }}"),
     ];
     insta::assert_snapshot!(answers(cases.iter().map(|rule| (rule.as_str(), with_rule(rule)))));
 }
@@ -537,6 +538,9 @@ fn row_164_two_issuers_of_a_rule_cannot_both_claim_one_opaque_token() {
         load(&with(&one, &format!("{two}, credential: {{ header: x-two }}"), "")).unwrap();
     }
     load(&with(&both("a_"), &opaque("b_"), "")).unwrap();
+    // Nor is an issuer of JWTs taken for one whose tokens say nothing of themselves.
+    let named = with(&opaque(""), "tokens: jwt, keys: { pem: [keys/passport.pem] }", "");
+    load(&named.replace("https://two.internal\", provider", "https://one.internal\", provider")).unwrap();
     let jwts =
         "keys: { pem: [keys/passport.pem] }, introspection: { jwts: true, client: { id: a, secret_file: secrets/b } }";
     load(&with(jwts, &opaque(""), "")).unwrap();
