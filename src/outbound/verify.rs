@@ -135,7 +135,8 @@ async fn verify(issuer: &Issuer, token: &str, now: Timestamp) -> Result<Arc<Prin
         let _ = tokio::time::timeout(KEYS_LIMIT, issuer.keys().refetch_for(kid)).await;
         keys = issuer.keys().current().map_err(unavailable)?;
     }
-    let verified = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
+    let signed = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
+    let verified = signed.alone(issuer.spec()).map_err(|failure| failure.error)?;
     verified.prove(&Caller::new("", "")).cloned()
 }
 
