@@ -22,7 +22,7 @@ pub struct TokenSpec {
     pub audience: Vec<Box<str>>,
     /// `scope`, joined by spaces; empty: not sent.
     pub scopes: Vec<Box<str>>,
-    /// `resource` (RFC 8707), once for each: absolute URIs, as they are written, since providers compare texts.
+    /// `resource` (RFC 8707), once for each: absolute URIs, as they were written, since providers compare them so.
     pub resources: Vec<Box<str>>,
     /// Longest token that is accepted from the provider.
     pub max_token_bytes: usize,
