@@ -1,7 +1,7 @@
 //! One question that nothing depends on: what `tollgate doctor` asks.
 
 use super::Introspector;
-use super::answer::{self, Answer, MAX_BYTES, NoAnswer};
+use super::answer::{self, Answer, MAX_BYTES};
 use crate::provider::{CallError, Endpoint, Refusal};
 
 /// What an introspection endpoint says of a text that is nobody's token.
@@ -15,8 +15,6 @@ pub enum Trial {
     Failed {
         /// What a request would be denied for, in words.
         detail: String,
-        /// Whether it is the gate's own credentials.
-        credentials: bool,
         /// Why there is no answer, where there is none.
         call: Option<CallError>,
         /// What the answer is, where there is one.
@@ -33,17 +31,13 @@ impl Introspector {
         let answered = match self.provider.call(Endpoint::Introspection, &self.how.client, &form, MAX_BYTES).await {
             Ok(answered) => answered,
             Err(error) => {
-                let credentials = matches!(error, CallError::Credentials(_));
-                return Trial::Failed { detail: error.to_string(), credentials, call: Some(error), refusal: None };
+                return Trial::Failed { detail: error.to_string(), call: Some(error), refusal: None };
             }
         };
         match answer::read(&answered) {
             Ok(Answer::Inactive) => Trial::Inactive,
             Ok(Answer::Active(_)) => Trial::Active,
-            Err(why) => {
-                let credentials = matches!(why, NoAnswer::Refused(_));
-                Trial::Failed { detail: why.to_string(), credentials, call: None, refusal: Some(Refusal::of(&answered)) }
-            }
+            Err(why) => Trial::Failed { detail: why.to_string(), call: None, refusal: Some(Refusal::of(&answered)) },
         }
     }
 }
