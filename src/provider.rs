@@ -175,8 +175,8 @@ impl Provider {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn locate(&self, endpoint: Endpoint, client: Option<&ClientSpec>) -> Result<Url, CallError> {
-        let by_certificate = client.is_some_and(|client| matches!(client.auth, ClientAuth::Tls { .. }));
+    pub async fn locate(&self, endpoint: Endpoint, client: Option<&ClientSpec>) -> Result<url::Url, CallError> {
+        let by_certificate = client.is_some_and(|client| matches!(client.auth, spec::ClientAuth::Tls { .. }));
         self.endpoints.find(endpoint, by_certificate).await
     }
 
