@@ -186,6 +186,11 @@ impl Gate {
         std::fs::rename(path.with_extension("new"), path).unwrap();
     }
 
+    /// Where a file of the configuration is.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
     pub(crate) fn issuer(&self, index: usize) -> Arc<Issuer> {
         Arc::clone(&self.engine.snapshot().issuers()[index])
     }
@@ -204,6 +209,18 @@ impl Gate {
             context_extensions: Vec::new(),
         };
         self.engine.check(request, Instant::now() + patience).await
+    }
+
+    /// The outcome of a request that waits no longer than this. A machine that is too busy to answer in time is asked
+    /// again.
+    pub(crate) async fn ask_within(&self, patience: Duration, token: &str) -> Reason {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let reason = self.answer("/", token, patience).await.reason;
+            if reason != Reason::DeadlineExceeded || Instant::now() > end {
+                return reason;
+            }
+        }
     }
 
     pub(crate) async fn at(&self, path: &str, token: &str) -> Reason {
