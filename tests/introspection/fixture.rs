@@ -197,6 +197,15 @@ impl Gate {
 
     /// The whole answer to a request with this token.
     pub(crate) async fn answer(&self, path: &str, token: &str, patience: Duration) -> Answer {
+        self.send(path, token, "", patience).await
+    }
+
+    /// The outcome of a request whose sender has this certificate.
+    pub(crate) async fn with_certificate(&self, token: &str, certificate: &str) -> Reason {
+        self.send("/", token, certificate, DEADLINE).await.reason
+    }
+
+    async fn send(&self, path: &str, token: &str, certificate: &str, patience: Duration) -> Answer {
         let bearer = format!("Bearer {token}");
         let request = RawRequest {
             direction: Direction::Inbound,
@@ -205,7 +214,7 @@ impl Gate {
             path,
             headers: Headers::new(vec![Header { name: "authorization", value: bearer.as_bytes() }]),
             principal: "",
-            certificate: "",
+            certificate,
             context_extensions: Vec::new(),
         };
         self.engine.check(request, Instant::now() + patience).await
