@@ -16,7 +16,7 @@ use crate::provider::{Provider, ProviderStatus};
 /// Whether an engine may be sent traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Every issuer had keys once.
+    /// Every issuer that must have keys had them once.
     Ready,
     /// These issuers never had keys; never empty.
     WaitingFor(Vec<Arc<str>>),

@@ -19,8 +19,8 @@ pub(super) fn text(report: &Report, now: Timestamp, out: &mut impl Write) -> io:
             None => writeln!(out, "{title} (not readable)\n")?,
         }
     }
-    if let Some(said) = &report.introspected {
-        writeln!(out, "introspected {}\n", Printable::lines(&pretty(said)))?;
+    if let Some(members) = &report.introspected {
+        writeln!(out, "introspection {}\n", Printable::lines(&pretty(members)))?;
     }
     writeln!(out, "checks, as of {}", shown(now))?;
     for (check, outcome) in &report.steps {
@@ -75,7 +75,7 @@ pub(super) fn json(report: &Report, now: Timestamp, out: &mut impl Write) -> io:
         "at": shown(now),
         "header": report.header,
         "claims": report.claims,
-        "introspected": report.introspected,
+        "introspection": report.introspected,
         "checks": checks,
         "identity": report.result.as_ref().ok().map(|principal| identity(principal).collect::<Map<_, _>>()),
     });
