@@ -132,11 +132,20 @@ async fn every_kind_of_key_signs_with_its_algorithms_and_no_other() {
     let p256 = fixture.file("p256.pem", pem(&rcgen::PKCS_ECDSA_P256_SHA256));
     let p384 = fixture.file("p384.pem", pem(&rcgen::PKCS_ECDSA_P384_SHA384));
     let ed = fixture.file("ed.pem", pem(&rcgen::PKCS_ED25519));
+    // The older forms of the same: SEC1, PKCS#1.
+    let sec1 = |algorithm, name: &str| {
+        use aws_lc_rs::encoding::AsDer as _;
+        let pair = aws_lc_rs::signature::EcdsaKeyPair::generate(algorithm).unwrap();
+        let der: aws_lc_rs::encoding::EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+        let body = STANDARD.encode(der.as_ref());
+        fixture.file(name, format!("-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n"))
+    };
+    let sec1 = sec1(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING, "sec1.pem");
     use AssertionAlgorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for algorithm in [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA] {
-        for key in [&rsa, &p256, &p384, &ed] {
+        for key in [&rsa, &p256, &sec1, &p384, &ed] {
             let fits = match algorithm {
-                ES256 => key == &p256,
+                ES256 => key == &p256 || key == &sec1,
                 ES384 => key == &p384,
                 EdDSA => key == &ed,
                 _ => key == &rsa,
