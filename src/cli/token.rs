@@ -29,8 +29,9 @@ use crate::net::HttpClient;
 /// Verify a token against the configuration and say which check fails, and why
 ///
 /// Runs the checks that decide on requests, with the keys that `serve` would use (fetched, where the issuer publishes
-/// them), and shows each with what it saw. What a rule asks beyond a valid token (audience, scopes, roles, claims) is
-/// not judged here. The token is read from standard input or from a file, and from nowhere else.
+/// them), and shows each with what it saw. An issuer that introspects such tokens is asked, as `serve` would ask it.
+/// What a rule asks beyond a valid token (audience, scopes, roles, claims) is not judged here. The token is read from
+/// standard input or from a file, and from nowhere else.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
