@@ -69,7 +69,7 @@ async fn from_the_start(need: Need, fault: Fault) {
     let what = (need, fault);
     let (idp, clock) = provider().await;
     idp.fail(fault).await;
-    let world = World::with(need, &policy(need, Setting::default()), idp, clock).await;
+    let world = World::with(need, &policy(need, Setting::of(fault)), idp, clock).await;
     if harmless(need, fault) {
         world.becomes(need.allowed(), || world.token(), &what).await;
         return;
@@ -94,7 +94,7 @@ async fn row_177_and_row_188_and_row_196_an_outage_from_the_start_is_a_503_until
 
 async fn after_a_good_time(need: Need, fault: Fault) {
     let what = (need, fault);
-    let world = World::new(need, Setting::default()).await;
+    let world = World::new(need, Setting::of(fault)).await;
     let known = world.allowed().await;
     world.idp.fail(fault).await;
     world.both_with(&known, need.allowed(), &what).await;

@@ -26,7 +26,7 @@ const FAULTS: [Fault; 8] = [
 
 async fn stale_keys(need: Need, fault: Fault) {
     let what = (need, fault);
-    let world = World::new(need, Setting { outage: "stale_keys: 30m", ..Setting::default() }).await;
+    let world = World::new(need, Setting { outage: "stale_keys: 30m", ..Setting::of(fault) }).await;
     let known = world.allowed().await;
     world.idp.fail(fault).await;
     world.clock.advance(30 * MINUTE);
@@ -51,7 +51,7 @@ async fn row_187_stale_keys_serve_for_as_long_as_is_said_and_no_longer() {
 /// An answer that is too old, with an issuer that fails so.
 async fn stale_answer(need: Need, fault: Fault) {
     let what = (need, fault);
-    let setting = Setting { outage: "stale_introspection: 60s", ..Setting::default() };
+    let setting = Setting { outage: "stale_introspection: 60s", ..Setting::of(fault) };
     let world = World::new(need, setting).await;
     let (known, revoked) = (world.allowed().await, world.allowed().await);
     world.idp.revoke(&revoked);
@@ -126,7 +126,7 @@ async fn cold_start(need: Need, fault: Fault, serve: bool) {
     let outage = if serve { "cold_start: serve" } else { "cold_start: wait" };
     let (idp, clock) = provider().await;
     idp.fail(fault).await;
-    let text = policy(need, Setting { outage, ..Setting::default() });
+    let text = policy(need, Setting { outage, ..Setting::of(fault) });
     let world = World::with(need, &text, idp, clock).await;
     let waiting = Readiness::WaitingFor(vec!["shop".into()]);
     let engine = &world.gate.engine;

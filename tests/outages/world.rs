@@ -22,6 +22,7 @@ use tollgate::provider::Deps;
 use tollgate::telemetry::{Exposition, Recorder};
 use tonic::transport::{Channel, Endpoint};
 
+use crate::faults::Fault;
 use crate::gate::Gate;
 use crate::http::DEADLINE;
 use crate::idp::Idp;
@@ -123,6 +124,13 @@ pub(crate) struct Setting {
 impl Default for Setting {
     fn default() -> Self {
         Self { outage: "", call: "1s", open: "200ms", more: "" }
+    }
+}
+
+impl Setting {
+    /// For a provider that fails so: only one that hangs is not waited for.
+    pub(crate) fn of(fault: Fault) -> Self {
+        Self { call: if fault == Fault::Hanging { "1s" } else { "8s" }, ..Self::default() }
     }
 }
 
