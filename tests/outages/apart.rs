@@ -30,7 +30,7 @@ async fn bulkhead(fault: Fault) {
     let known = world.allowed().await;
     world.idp.fail(fault).await;
     let tokens: Vec<String> = (0..200).map(|_| world.token()).collect();
-    let crowd = join_all(tokens.iter().map(|token| world.ask_within(token, Duration::from_secs(5))));
+    let crowd = join_all(tokens.iter().map(|token| world.ask_within(token, Duration::from_secs(2))));
     let others = async {
         for _ in 0..20 {
             let token = other.jwt();

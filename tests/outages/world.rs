@@ -130,7 +130,7 @@ impl Default for Setting {
 impl Setting {
     /// For a provider that fails so: only one that hangs is not waited for.
     pub(crate) fn of(fault: Fault) -> Self {
-        Self { call: if fault == Fault::Hanging { "1s" } else { "8s" }, ..Self::default() }
+        Self { call: if fault == Fault::Hanging { "300ms" } else { "8s" }, ..Self::default() }
     }
 }
 
