@@ -129,6 +129,20 @@ async fn an_open_breaker_lets_stale_answers_serve_without_a_call() {
     assert_eq!(idp.asked(), 3, "the first, and two that failed");
 }
 
+/// An issuer that says that it is asked too often is there, also once it is left alone for that.
+#[tokio::test]
+async fn row_177_a_breaker_that_429_opened_lets_no_stale_answer_serve() {
+    let idp = Idp::start().await;
+    let provider = "breaker: { failures: 2, open: 1m }";
+    let gate = aged(&idp, Named { issuer: STALE, provider, ..Named::new(&idp) }).await;
+    idp.server.set(crate::http::status_json(429, &json!({})));
+    for _ in 0..10 {
+        assert_eq!(gate.ask(TOKEN).await, Reason::IntrospectionUnavailable);
+    }
+    assert_eq!(idp.asked(), 3, "the first, and two that failed");
+    assert_eq!(gate.events.count("stale"), 0);
+}
+
 /// `active: false` is an answer, however often it is given.
 #[tokio::test]
 async fn tokens_that_are_not_active_open_no_breaker() {

@@ -159,6 +159,7 @@ mod tests {
         for (error, outage) in [
             (CallError::Busy, false),
             (CallError::Open, true),
+            (CallError::Limited, false),
             (CallError::Fetch(FetchError::Timeout), true),
             (CallError::Fetch(FetchError::Broken), true),
             (CallError::Fetch(FetchError::TooLarge(1)), false),
