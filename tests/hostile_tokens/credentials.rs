@@ -473,7 +473,7 @@ async fn a_named_header_carries_the_bare_token() {
 }
 
 #[tokio::test]
-async fn row_165_and_166_nothing_but_the_whole_token_is_a_key() {
+async fn row_165_and_row_166_nothing_but_the_whole_token_is_a_key() {
     let signer = Signer::ed25519();
     let gate = Gate::with(&signer);
     let cached = token(&signer, &good_claims());
