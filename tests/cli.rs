@@ -167,6 +167,23 @@ fn check_sums_up_a_good_file() {
 }
 
 #[test]
+fn check_sums_up_what_is_introspected_and_obtained() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let ran = tollgate(&examples, &["check", "--config", "full.yaml"], b"");
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    for line in [
+        "  issuer    passport (RS256)",
+        "  issuer    keycloak (RS256, ES256, opaque, JWTs introspected)",
+        "  token     payment-service (exchange)",
+        "  token     partner (client_credentials)",
+    ] {
+        assert!(ran.out.lines().any(|found| found == line), "{line} is not in {}", ran.out);
+    }
+    let json = tollgate(&examples, &["check", "--config", "full.yaml", "--json"], b"").json();
+    assert_eq!(json["tokens"], json!(["payment-service", "order-service", "partner"]));
+}
+
+#[test]
 fn check_tells_every_error_with_its_place() {
     let setup = Setup::new();
     let broken = POLICY.replace("allow: anonymous", "allow: everybody").replace("ES256", "HS256");

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
 use super::printable::{Printable, plural};
+use crate::authn::spec::{IssuerSpec, TokenFormat};
 use crate::config::server::{Address, CheckListener, ServerSpec};
 use crate::config::{self, Config, ConfigError, ConfigErrors};
 use crate::core::request::Direction;
 use crate::engine::LoadError;
+use crate::outbound::spec::Grant;
 
 /// Read the configuration and say everything that is wrong with it, or what it holds
 ///
@@ -82,6 +84,7 @@ fn summary(config: &Config) -> Value {
         }).collect::<Vec<_>>(),
         "rules": config.table.rules().len(),
         "issuers": config.issuers.iter().map(|issuer| &*issuer.name).collect::<Vec<_>>(),
+        "tokens": config.tokens.iter().map(|token| &*token.name).collect::<Vec<_>>(),
         "listeners": listeners(&config.server),
     })
 }
@@ -120,14 +123,35 @@ pub(super) fn shown(address: &Address) -> String {
     }
 }
 
+/// What an issuer's tokens look like, and whether it is asked about them.
+fn accepted(issuer: &IssuerSpec) -> String {
+    let mut parts: Vec<&str> = match issuer.tokens {
+        TokenFormat::Jwt | TokenFormat::Both => issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect(),
+        TokenFormat::Opaque => Vec::new(),
+    };
+    if issuer.tokens != TokenFormat::Jwt {
+        parts.push("opaque");
+    }
+    if issuer.introspects_jwts() {
+        parts.push("JWTs introspected");
+    }
+    parts.join(", ")
+}
+
 fn describe(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "ok: {}", plural(config.table.rules().len(), "rule"))?;
     for source in &config.sources {
         writeln!(out, "  file      {}", Printable::line(&source.path.display().to_string()))?;
     }
     for issuer in &config.issuers {
-        let algorithms: Vec<&str> = issuer.algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
-        writeln!(out, "  issuer    {} ({})", Printable::line(&issuer.name), algorithms.join(", "))?;
+        writeln!(out, "  issuer    {} ({})", Printable::line(&issuer.name), accepted(issuer))?;
+    }
+    for token in &config.tokens {
+        let kind = match token.grant {
+            Grant::Exchange(_) => "exchange",
+            Grant::ClientCredentials(_) => "client_credentials",
+        };
+        writeln!(out, "  token     {} ({kind})", Printable::line(&token.name))?;
     }
     for listener in listeners(&config.server) {
         writeln!(out, "  listener  {}", Printable::line(&listener))?;

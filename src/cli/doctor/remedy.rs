@@ -14,6 +14,9 @@ pub(super) enum Ask {
 /// A fetch that failed; `section` is where its settings are, `keys` or `provider`.
 pub(super) fn of_fetch(error: &FetchError, section: &str) -> String {
     match error {
+        FetchError::Request(why) if why.contains("client certificate") => {
+            "give the endpoint an `https:` URL, or let the client authenticate in another way (`auth`)"
+        }
         FetchError::Request(_) => {
             return format!(
                 "use `https:`, or set `{section}.allow_insecure_http` where the network is trusted; no user name or password in the URL"

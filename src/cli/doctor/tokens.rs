@@ -69,6 +69,11 @@ fn failure(failed: &TrialError, ask: Ask, took: &str, mask: &Mask) -> Finding {
             format!("the token endpoint refuses: {}", mask.refusal(refusal)),
             remedy::of_refusal(refusal, ask).to_owned(),
         ),
+        (None, None) if claims.is_none() => (
+            mask.text(&error.detail),
+            "is this the provider itself, or a proxy or portal in between? Where it is, compare what it says with `requested_token_type`, `scopes` and `also_granted`"
+                .to_owned(),
+        ),
         (None, None) => (
             mask.text(&error.detail),
             "the gate sends no such token: compare it with `audience`, `expect_audience`, `scopes` and `also_granted`"
