@@ -184,11 +184,11 @@ fn refusal(grant: &Grant, fetched: &Fetched) -> AuthnError {
     let exchange = matches!(grant, Grant::Exchange(_));
     let reason = match (status, code) {
         (500.. | 429 | ..=399, _) => Reason::UpstreamTokenUnavailable,
-        // Whatever the code: this status is about the client's authentication.
-        (401, _) => Reason::UpstreamTokenRefused,
         (_, Some("access_denied")) if exchange => Reason::ExchangeDenied,
         (_, Some("invalid_target")) if exchange => Reason::ExchangeTarget,
         (_, Some("invalid_scope")) if exchange => Reason::ExchangeScope,
+        // Whatever other code: this status is about the client's authentication.
+        (401, _) => Reason::UpstreamTokenRefused,
         (_, Some("access_denied" | "invalid_target" | "invalid_scope" | "invalid_client" | "unauthorized_client")) => {
             Reason::UpstreamTokenRefused
         }

@@ -113,7 +113,7 @@ claims: { scopes: { first_of: [scope, scp] }, client: { first_of: [client_id, az
     }));
     let jwt = gate.jwt(&own);
     let wider = json!({
-        "aud": ["api", "c"], "azp": "a", "client_id": "b", "scp": ["foo"], "scope": "foo", "groups": ["admin"],
+        "aud": ["api", "c"], "azp": "a", "client_id": "a", "scp": ["foo"], "scope": "foo", "groups": ["admin"],
         "resource_access": { "api": { "roles": ["reader", "writer"] }, "c": { "roles": ["admin"] } },
     });
     idp.says(&jwt, active(&wider));

@@ -9,7 +9,7 @@
 //! The answer must not contradict the token. It does where both have
 //!
 //! - `iss`, `sub`, `jti`, `azp`, `client_id`, `sid`, `typ`, `token_use`, `cnf` or `act`, and the values differ
-//!   (`client_id` and `azp` are two claims, and are not compared to each other);
+//!   (where the token has only one of `client_id` and `azp`, it is compared to the other as well);
 //! - `exp`, `nbf` or `iat`, and they are different seconds; `1.7e9` and `1700000000` are the same one;
 //! - scopes, be it in different claims, and the sets differ; neither order nor the spelling as text or list matters;
 //! - a claim that the issuer's configuration maps (the audience, subject, client, service, tenant, roles, and those
@@ -61,6 +61,9 @@ fn contradicted(spec: &IssuerSpec, own: &Claims, answer: &Claims) -> Option<Stri
     if let Some(name) = named {
         return Some(format!("`{name}`"));
     }
+    if is_of_another_client(own, answer) {
+        return Some("`client_id` or `azp`".to_owned());
+    }
     let mapping = &spec.claims;
     if !has_same_scopes(&mapping.scopes, own, answer) || both("scope").is_some_and(|(own, told)| !is_same(own, told)) {
         return Some("scope".to_owned());
@@ -78,6 +81,17 @@ fn contradicted(spec: &IssuerSpec, own: &Claims, answer: &Claims) -> Option<Stri
         !covers(path.find(answer).unwrap_or(&Value::Null), own)
     };
     mapped.find(denied).map(|path| format!("`{path}`"))
+}
+
+/// Whether the two name different clients, where the token has only one of the two names for it: issuers write `azp`
+/// into tokens, and `client_id` into answers (RFC 7662 §2.2).
+fn is_of_another_client(own: &Claims, answer: &Claims) -> bool {
+    let differ = |name: &str, told: &str| match (own.get(name), answer.get(told)) {
+        (Some(one), Some(other)) => !one.is_null() && !other.is_null() && one != other,
+        (None, _) | (_, None) => false,
+    };
+    let lacks = |claims: &Claims, name: &str| !claims.contains_key(name);
+    (lacks(own, "client_id") && differ("azp", "client_id")) || (lacks(own, "azp") && differ("client_id", "azp"))
 }
 
 fn is_same_second(spec: &IssuerSpec, own: &Value, told: &Value) -> bool {

@@ -175,6 +175,9 @@ fn row_195_error_answers_say_whose_fault_it_is() {
         (401, Some("unauthorized_client"), UpstreamTokenRefused, UpstreamTokenRefused),
         (401, Some("invalid_request"), UpstreamTokenRefused, UpstreamTokenRefused),
         (401, None, UpstreamTokenRefused, UpstreamTokenRefused),
+        // What the code says is more than what the status says.
+        (401, Some("access_denied"), ExchangeDenied, UpstreamTokenRefused),
+        (401, Some("invalid_scope"), ExchangeScope, UpstreamTokenRefused),
         (403, None, UpstreamTokenRefused, UpstreamTokenRefused),
         (403, Some("not_known"), UpstreamTokenRefused, UpstreamTokenRefused),
         (400, Some("invalid_request"), UpstreamTokenUnavailable, UpstreamTokenUnavailable),

@@ -54,9 +54,16 @@ fn some_claims_are_the_same_or_the_two_conflict() {
 }
 
 #[test]
-fn the_client_has_two_names_that_are_not_compared() {
+fn the_client_has_two_names() {
     agree(&json!({ "azp": "web" }), &json!({ "azp": "web", "client_id": "web" }));
-    agree(&json!({ "azp": "web" }), &json!({ "client_id": "other" }));
+    agree(&json!({ "azp": "web" }), &json!({ "client_id": "web" }));
+    agree(&json!({ "client_id": "web" }), &json!({ "azp": "web" }));
+    agree(&json!({ "azp": "web" }), &json!({ "client_id": null }));
+    // Who has both means two things by them.
+    agree(&json!({ "azp": "app", "client_id": "web" }), &json!({ "client_id": "web" }));
+    conflict(&json!({ "azp": "web" }), &json!({ "client_id": "other" }));
+    conflict(&json!({ "client_id": "web" }), &json!({ "azp": "other" }));
+    conflict(&json!({ "azp": "web" }), &json!({ "azp": "web", "client_id": "other" }));
     conflict(&json!({ "azp": "web", "client_id": "web" }), &json!({ "client_id": "other" }));
 }
 
