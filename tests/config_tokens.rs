@@ -458,6 +458,26 @@ fn errors_of_upstream_tokens() {
 }
 
 #[test]
+fn a_certificate_needs_an_endpoint_with_tls() {
+    let client = "client: { id: gate, auth: tls_client_auth, certificate_file: tls/tls.crt, key_file: tls/tls.key }";
+    for (scheme, fine) in [("https", true), ("http", false)] {
+        let url = format!("{scheme}://127.0.0.1:1/x");
+        let text = with_tokens(&format!(
+            "t: {{ client_credentials: {{ provider: {{ token_endpoint: \"{url}\" }}, {client} }} }}"
+        ));
+        let issuer = with_issuer(&format!(
+            "issuer: https://a.internal\ntokens: opaque\nprovider: {{ introspection_endpoint: \"{url}\" }}\nintrospection: {{ {client} }}"
+        ));
+        for (text, place) in [(text, "tokens.t.client_credentials.client"), (issuer, "introspection.client")] {
+            match load(&text) {
+                Ok(_) => assert!(fine, "{text}"),
+                Err(errors) => assert!(!fine && errors.contains(place) && errors.contains("`https:`"), "{errors}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn row_233_tokens_are_handed_out_on_trusted_listeners_alone() {
     let require = "require: { issuers: [keycloak], audience: { any: [a] } }";
     let tls = |rest: &str, direction: &str| {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use url::Url;
+
 use super::{Surroundings, io_reason};
 use crate::config::file::provider::{ClientAuthFile, ClientFile};
 use crate::config::names::{listed, shown};
@@ -22,6 +24,13 @@ pub(in crate::config) fn build(at: &At<'_>, file: &ClientFile, around: Surroundi
     }
     let auth = auth(at, file, around);
     Some(ClientSpec { id: id?.as_str().into(), auth: auth? })
+}
+
+/// Refuses a certificate for an endpoint without TLS, where it could not be shown.
+pub(in crate::config) fn expect_tls(at: &At<'_>, client: &ClientSpec, endpoint: Option<&Url>) {
+    if matches!(client.auth, ClientAuth::Tls { .. }) && endpoint.is_some_and(|url| url.scheme() != "https") {
+        at.key("auth").error("a certificate is shown over TLS alone: give the endpoint an `https:` URL");
+    }
 }
 
 /// RFC 6749 §A.1: VSCHAR.

@@ -1,7 +1,9 @@
 //! Section `issuers`.
 
 use super::provider::OfIssuer;
-use super::{Surroundings, claims, fetch, grants, headers, introspection, is_label, number, provider, secs, time};
+use super::{
+    Surroundings, claims, client, fetch, grants, headers, introspection, is_label, number, provider, secs, time,
+};
 use crate::authn::spec::{
     Algorithm, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec, TokenFormat,
 };
@@ -57,6 +59,10 @@ pub(in crate::config) fn build(at: &At<'_>, name: &str, file: &IssuerFile, aroun
     let introspection = introspection.map(|asked| introspection::build(at, file, asked, format, max_token, around));
     let provider = endpoints(at, name, file, OfIssuer { claim: issuer.as_ref(), keys: keys.as_ref() }, around);
     outage(&at.key("outage"), file, keys.as_ref());
+    if let (Some(Some(asked)), Some(Some(provider))) = (&introspection, &provider) {
+        let place = at.key("introspection");
+        client::expect_tls(&place.key("client"), &asked.client, provider.introspection_endpoint.as_ref());
+    }
     let spec = IssuerSpec {
         tokens: format,
         introspection: match introspection {

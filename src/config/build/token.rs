@@ -137,6 +137,13 @@ fn common(
     let provider = asked(at, name, &file, issuers, around);
     let client = at.required("client", file.client, "tokens are given to clients that the provider knows");
     let client = client.and_then(|file| client::build(&at.key("client"), file, around));
+    if let (Some(provider), Some(client)) = (&provider, &client) {
+        let spec = match provider {
+            ProviderRef::Issuer(index) => issuers.specs.get(index.0).and_then(|issuer| issuer.provider.as_ref()),
+            ProviderRef::Own(spec) => Some(&**spec),
+        };
+        client::expect_tls(&at.key("client"), client, spec.and_then(|spec| spec.token_endpoint.as_ref()));
+    }
     let audience = texts(&at.key("audience"), file.audience, "an audience");
     let resources = resources(&at.key("resource"), file.resource);
     let scopes = scopes(&at.key("scopes"), file.scopes);
