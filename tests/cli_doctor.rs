@@ -398,6 +398,46 @@ async fn opaque_and_short_lived_tokens_are_warned_about() {
 }
 
 #[tokio::test]
+async fn issuers_without_keys_and_providers_of_tokens_are_looked_at() {
+    let policy = POLICY
+        .replace("keys: { discovery: true }\n    algorithms: [ES256]\n    tokens: both", "tokens: opaque")
+        .replace("provider: { breaker", "provider: { discovery: true, breaker")
+        .replace("introspection: { jwts: true,", "introspection: {")
+        .replace(
+            "client_credentials: { issuer: shop,",
+            "client_credentials: { provider: { token_endpoint: BASE/token },",
+        );
+    let world = World::with(&policy, Box::new(|_| None)).await;
+    let (code, findings) = world.json(&[]).await;
+    assert_eq!(code, 0, "{findings:#?}");
+    assert_eq!(of(&findings, "issuer `shop`", "no keys")["mark"], "ok");
+    assert_eq!(of(&findings, "issuer `shop`", "introspection (")["mark"], "ok");
+    let own = "token `own` (client_credentials)";
+    assert_eq!(of(&findings, own, "token endpoint http")["mark"], "ok");
+    assert_eq!(of(&findings, own, "not verified")["claims"]["sub"], "gate");
+}
+
+#[tokio::test]
+async fn metadata_that_lead_elsewhere_are_a_fault_and_nothing_is_sent_there() {
+    let world = World::new(|request| {
+        request.path().ends_with("openid-configuration").then(|| {
+            let base = format!("http://{}", request.header("host").unwrap());
+            answer(&json!({
+                "issuer": format!("{base}/shop"), "jwks_uri": format!("{base}/keys"),
+                "introspection_endpoint": "https://elsewhere.example/introspect",
+            }))
+        })
+    })
+    .await;
+    let (code, findings) = world.json(&[]).await;
+    let fault = of(&findings, "issuer `shop`", "introspection endpoint: ");
+    assert!(fault["text"].as_str().unwrap().contains("allowed_hosts"), "{fault}");
+    assert!(of(&findings, "issuer `shop`", "token endpoint: ")["remedy"].as_str().unwrap().contains("token_endpoint"));
+    let token = of(&findings, "token `own` (client_credentials)", "not tried");
+    assert_eq!((code, &token["mark"]), (1, &json!("fault")));
+}
+
+#[tokio::test]
 async fn files_that_others_can_read_are_warned_about() {
     let world = World::new(|_| None).await;
     fs::set_permissions(world.folder.path().join("secret"), fs::Permissions::from_mode(0o644)).unwrap();
