@@ -270,4 +270,4 @@ impl Drop for TokenSource {
 }
 
 #[cfg(test)]
-mod fixture;
+mod tests;

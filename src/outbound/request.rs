@@ -46,7 +46,7 @@ impl<'f> Form<'f> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{client_credentials, exchange};
+    use super::super::tests::{client_credentials, exchange};
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
-use super::super::fixture::{client_credentials, exchange};
+use super::super::tests::{client_credentials, exchange};
 use super::*;
 
 fn fetched(status: u16, content_type: Option<&str>, body: impl Into<Bytes>) -> Fetched {

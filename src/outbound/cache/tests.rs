@@ -112,7 +112,7 @@ fn row_218_the_bound_holds_in_bytes() {
 
 #[test]
 fn row_198_keys_differ_in_every_part() {
-    use super::super::fixture::exchange;
+    use super::super::tests::exchange;
     use crate::outbound::spec::TokenSpec;
     use crate::provider::Provider;
     use crate::provider::spec::{BreakerSpec, ProviderSpec};
