@@ -223,7 +223,7 @@ async fn a_slow_issuer_is_what_the_answer_names() {
     let answer = http(200, &["Content-Type: application/json"], active(&json!({})).to_string());
     idp.server.set(Answer::When(gate_open, answer));
     let gate = Gate::start(&[Named::new(&idp)]).await;
-    assert_eq!(gate.ask_within(Duration::from_millis(100), TOKEN).await, Reason::IntrospectionUnavailable);
+    assert_eq!(gate.ask_within(Duration::from_millis(1500), TOKEN).await, Reason::IntrospectionUnavailable);
     open.send(true).unwrap();
     until("the answer comes", || gate.events.count("active") == 1).await;
     assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
