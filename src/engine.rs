@@ -29,7 +29,7 @@ use crate::core::request::{RawRequest, is_grpc};
 pub use load::LoadError;
 use load::{Built, Loader};
 pub use snapshot::Snapshot;
-pub use status::{IssuerStatus, Readiness, Reload, Status};
+pub use status::{IssuerStatus, NamedProvider, Readiness, Reload, Status};
 
 /// Decides. Cheap to share behind an `Arc`.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `tollgate token`: why is this token accepted, or refused?
 
-mod input;
+pub(super) mod input;
 mod report;
 
 use std::io::Write;
@@ -136,7 +136,13 @@ fn start(specs: Vec<IssuerSpec>) -> Result<Vec<Arc<Issuer>>, Failure> {
 
 /// Runs the checks. Only the issuer that claims the token has to have its keys, so the wait for keys comes second. A
 /// fetch for an unknown key id is bounded by the issuer's own time limit.
-async fn judge(issuers: &[Arc<Issuer>], token: &str, caller: &Caller<'_>, now: Timestamp, timeout: Duration) -> Report {
+pub(super) async fn judge(
+    issuers: &[Arc<Issuer>],
+    token: &str,
+    caller: &Caller<'_>,
+    now: Timestamp,
+    timeout: Duration,
+) -> Report {
     let issuers: Vec<&Arc<Issuer>> = issuers.iter().collect();
     let report = explain(&issuers, token, caller, now).await;
     let claiming = issuers.iter().find(|issuer| report.issuer.as_ref() == Some(&issuer.spec().name));
