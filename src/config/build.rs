@@ -1,16 +1,24 @@
 //! From the file's types to specs and the policy table: what the parts mean, and whether they fit together.
 
+pub(super) mod claims;
+pub(super) mod client;
 pub(super) mod denial;
 pub(super) mod fetch;
 pub(super) mod grants;
 pub(super) mod headers;
 pub(super) mod inject;
+pub(super) mod introspection;
 pub(super) mod issuer;
 pub(super) mod matching;
+pub(super) mod preset;
+pub(super) mod provider;
 pub(super) mod require;
 pub(super) mod rule;
 pub(super) mod server;
+pub(super) mod token;
+pub(super) mod transport;
 pub(super) mod trust;
+pub(super) mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

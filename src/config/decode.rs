@@ -9,7 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::names::{boolean_hint, did_you_mean, listed, shown};
+use super::names::{boolean_hint, did_you_mean, listed, nearest, shown};
 use super::place::At;
 use super::tree::{Entry, Node, Value};
 
@@ -274,7 +274,12 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                     [only] => format!("`{only}`"),
                     _ => format!("one of {}", listed(variants.iter().copied())),
                 };
-                self.fail(&expected, "")
+                let meant = match &self.node.value {
+                    Value::Text(text) => nearest(text, variants.iter().copied()),
+                    _ => None,
+                };
+                let hint = meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                self.fail(&expected, &hint)
             }
         }
     }

@@ -3,8 +3,10 @@
 //! that is missing.
 
 pub(super) mod issuer;
+pub(super) mod provider;
 pub(super) mod rule;
 pub(super) mod server;
+pub(super) mod token;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,6 +15,7 @@ use super::value::Ordered;
 use issuer::IssuerFile;
 use rule::{DenialFile, RequireFile, RuleFile};
 use server::ServerFile;
+use token::TokenFile;
 
 /// Tollgate's configuration.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,6 +29,9 @@ pub(super) struct ConfigFile {
     /// Whose tokens are accepted, by a name of your choice, which metrics and logs use.
     #[serde(default)]
     issuers: Ordered<IssuerFile>,
+    /// Tokens that the gate can obtain, by a name of your choice, for rules' `upstream_token`.
+    #[serde(default)]
+    tokens: Ordered<TokenFile>,
     /// Names of headers that only the gate may set, beside those that any rule injects: removed from every
     /// request that is let through, in every folded spelling.
     #[serde(default)]
@@ -43,7 +49,7 @@ pub(super) struct ConfigFile {
 
 /// The keys of [`ConfigFile`].
 pub(super) const CONFIG_KEYS: &[&str] =
-    &["server", "issuers", "identity_headers", "denial", "requirements", "rules_dir", "rules"];
+    &["server", "issuers", "tokens", "identity_headers", "denial", "requirements", "rules_dir", "rules"];
 
 /// The keys of a file in `rules_dir`.
 pub(super) const RULES_FILE_KEYS: &[&str] = &["rules"];

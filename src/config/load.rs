@@ -11,20 +11,22 @@ use super::build::inject::Spellings;
 use super::build::require::{Issuers, Reader};
 use super::build::rule::Rules;
 use super::build::trust::{Listeners, Twins};
-use super::build::{Surroundings, io_reason, issuer, server};
+use super::build::{Surroundings, io_reason, issuer, server, token};
 use super::decode::{decode, report_duplicates, report_unknown};
 use super::file::issuer::IssuerFile;
 use super::file::rule::{DenialFile, RequireFile, RuleFile};
 use super::file::server::ServerFile;
+use super::file::token::TokenFile;
 use super::file::{CONFIG_KEYS, RULES_FILE_KEYS};
 use super::place::{At, Kept, Sink};
 use super::server::ServerSpec;
-use super::tree::{self, Node, Value};
+use super::tree::{self, Entry, Node, Value};
 use super::value::Ordered;
 use super::{Config, ConfigError, ConfigErrors, Source};
 use crate::authn::spec::CredentialSource;
 use crate::core::rule::{DenialStyle, IssuerIndex};
 use crate::core::table::{PolicyTable, RuleSpec};
+use crate::outbound::spec::TokenSpec;
 
 /// A file and what it holds.
 struct Document {
@@ -45,7 +47,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
             server: parts.server,
             issuers: parts.issuers,
-            tokens: Vec::new(),
+            tokens: parts.tokens,
             table: parts.table,
             sources,
             watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
@@ -155,6 +157,7 @@ fn rules_dir(main: &Document, base_dir: &Path) -> Option<PathBuf> {
 struct Parts {
     server: ServerSpec,
     issuers: Vec<crate::authn::spec::IssuerSpec>,
+    tokens: Vec<TokenSpec>,
     table: PolicyTable,
 }
 
@@ -170,7 +173,8 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     let server = decode::<ServerFile>(&server_at).and_then(|file| server::build(&server_at, &file, around));
     let listeners = server.as_ref().filter(|_| sink.count() == before).map(|server| &*server.check);
 
-    let issuers = issuers(&at.key("issuers"), around);
+    let mut issuers = issuers(&at.key("issuers"), around);
+    let (tokens, token_names) = tokens(&at.key("tokens"), &mut issuers, around);
     let mut credentials: Vec<String> = Vec::new();
     for spec in &issuers.specs {
         if let CredentialSource::Header(name) = &spec.credential {
@@ -197,6 +201,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     let mut rules = Rules {
         reader,
         twins,
+        tokens: &token_names,
         listeners: Listeners(listeners),
         credentials,
         spellings,
@@ -250,7 +255,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         }
     };
     drop(rules);
-    Some(Parts { server: server?, issuers: issuers.specs, table: table? })
+    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table? })
 }
 
 fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {
@@ -260,17 +265,43 @@ fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {
         let at = at.entry(entry);
         let before = at.sink().count();
         let file = decode::<IssuerFile>(&at);
-        let spec = file.and_then(|file| issuer::build(&at, &entry.key, &file, around));
-        let spec = spec.filter(|_| at.sink().count() == before);
-        let index = spec.map(|spec| {
-            issuers.specs.push(spec);
-            IssuerIndex(issuers.specs.len() - 1)
+        let judged = file.and_then(|file| issuer::build(&at, &entry.key, &file, around));
+        let judged = judged.filter(|_| at.sink().count() == before);
+        let index = judged.map(|judged| {
+            let index = IssuerIndex(issuers.specs.len());
+            issuers.specs.push(judged.spec);
+            issuers.spare.extend(judged.spare.map(|spare| (index, spare)));
+            index
         });
         issuers.broken |= index.is_none();
         issuers.names.insert(entry.key.clone(), index);
     }
     issuers.broken |= at.has_broken();
     issuers
+}
+
+/// The tokens, in the file's order, and their names. Those in error are left out: then nothing comes into service.
+fn tokens(at: &At<'_>, issuers: &mut Issuers, around: Surroundings<'_>) -> (Vec<TokenSpec>, token::Names) {
+    map_only(at);
+    let entries: Vec<&Entry> = at.entries().iter().filter(|entry| entry.duplicate_of.is_none()).collect();
+    let files: Vec<Option<TokenFile>> = entries.iter().map(|entry| decode(&at.entry(entry))).collect();
+    let named = entries.iter().zip(&files).map(|(entry, file)| (entry.key.as_str(), file.as_ref()));
+    let names = token::Names::of(named.clone());
+    let mut specs = Vec::new();
+    for (entry, file) in entries.iter().zip(&files) {
+        let Some(file) = file else { continue };
+        let at = at.entry(entry);
+        let before = at.sink().count();
+        match token::build(&at, &entry.key, file, &names, issuers, around) {
+            Some(spec) => specs.push(spec),
+            // A token is never left out in silence, unless for an issuer that is in error.
+            None if at.sink().count() == before && !issuers.broken && !at.is_broken_below() => {
+                at.error("this token cannot be used");
+            }
+            None => {}
+        }
+    }
+    (specs, names)
 }
 
 fn identity_headers(at: &At<'_>, credentials: &[String], spellings: &mut Spellings) -> Vec<Box<str>> {

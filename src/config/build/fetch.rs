@@ -1,13 +1,10 @@
-//! Where keys come from, and URLs that may be fetched.
+//! Where keys come from.
 
-use std::net::{IpAddr, Ipv6Addr};
-
-use url::{Host, Url};
-
+use super::transport::{self, Purpose, TransportFile};
 use super::{Surroundings, ms, secs, time};
 use crate::authn::spec::{FetchSpec, IssuerClaim, KeySource};
 use crate::config::file::issuer::{KeysFile, OutageFile};
-use crate::config::names::{listed, shown};
+use crate::config::names::listed;
 use crate::config::place::At;
 use crate::config::value::TrueOr;
 use crate::net::spec::Transport;
@@ -51,31 +48,34 @@ pub(in crate::config) fn keys(
     if let Some(file) = &file.jwks_file {
         return around.file(&at.key("jwks_file"), file).map(KeySource::JwksFile);
     }
-    let insecure = file.allow_insecure_http.unwrap_or(false);
     let fetch = fetch(at, file, stale_keys, around);
+    let way = fetch.as_ref().map(|fetch| &fetch.transport);
+    let url = |at: &At<'_>, text: &str| transport::url(at, text, Purpose::Keys, way);
     if let Some(text) = &file.jwks {
         if file.allowed_hosts.is_some() {
             at.key("allowed_hosts").error("is of use with `discovery` alone, whose metadata names another URL");
         }
-        let url = url(&at.key("jwks"), text, insecure)?;
+        let url = url(&at.key("jwks"), text)?;
         return Some(KeySource::JwksUrl { url, fetch: fetch? });
     }
-    let allowed_hosts = allowed_hosts(at, file.allowed_hosts.as_deref().unwrap_or_default());
+    let allowed_hosts = transport::hosts(&at.key("allowed_hosts"), file.allowed_hosts.as_deref().unwrap_or_default());
     let at = at.key("discovery");
     if issuer == Some(&IssuerClaim::Absent) {
         at.error("discovery compares the metadata's `issuer` with this issuer's: it needs `issuer`, not `issuer_claim: absent`");
         return None;
     }
     let url = match (file.discovery.as_ref()?, issuer) {
-        (TrueOr::Text(text), _) => url(&at, text, insecure)?,
-        (TrueOr::True, Some(IssuerClaim::Exact(issuer))) => {
-            let text = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
-            url(&at, &text, insecure)?
-        }
+        (TrueOr::Text(text), _) => url(&at, text)?,
+        (TrueOr::True, Some(IssuerClaim::Exact(issuer))) => url(&at, &well_known(issuer))?,
         // Its error is there already.
         (TrueOr::True, Some(IssuerClaim::Absent) | None) => return None,
     };
     Some(KeySource::Discovery { url, allowed_hosts, fetch: fetch? })
+}
+
+/// Where an issuer's metadata are (OIDC Discovery 1.0 §4).
+pub(in crate::config) fn well_known(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
 fn refuse_fetch_keys(at: &At<'_>, file: &KeysFile) {
@@ -89,6 +89,9 @@ fn refuse_fetch_keys(at: &At<'_>, file: &KeysFile) {
         ("allow_insecure_http", file.allow_insecure_http.is_some()),
         ("ca_file", file.ca_file.is_some()),
         ("bearer_token_file", file.bearer_token_file.is_some()),
+        ("proxy", file.proxy.is_some()),
+        ("allowed_addresses", file.allowed_addresses.is_some()),
+        ("connect_timeout", file.connect_timeout.is_some()),
     ];
     for (key, _) in keys.iter().filter(|(_, there)| *there) {
         at.key(key).error("is of use with `jwks` and `discovery` alone; files are read again when they change");
@@ -110,16 +113,23 @@ fn fetch(
     } else if refresh < least || refresh > most {
         at.key("refresh").error("is not between `refresh_min` (default `30s`) and `refresh_max` (default `1h`)");
     }
-    let path = |key: &str, value: &Option<String>| match value {
+    let timeout = time(at, "timeout", file.timeout, secs(5), (ms(10), secs(60)));
+    let bearer_token_file = match &file.bearer_token_file {
         None => Some(None),
-        Some(text) => around.file(&at.key(key), text).map(Some),
+        Some(name) => around.file(&at.key("bearer_token_file"), name).map(Some),
     };
-    let (ca_file, bearer_token_file) =
-        (path("ca_file", &file.ca_file), path("bearer_token_file", &file.bearer_token_file));
+    let way = TransportFile {
+        ca_file: file.ca_file.as_ref(),
+        allow_insecure_http: file.allow_insecure_http,
+        proxy: file.proxy.as_ref(),
+        allowed_addresses: file.allowed_addresses.as_ref(),
+        connect_timeout: file.connect_timeout,
+    };
+    let transport = transport::build(at, way, &Transport::default(), timeout, around);
     Some(FetchSpec {
         refresh,
         refresh_bounds: (least, most),
-        timeout: time(at, "timeout", file.timeout, secs(5), (ms(10), secs(60))),
+        timeout,
         stale_keys: time(
             &issuer_at.key("outage"),
             "stale_keys",
@@ -135,95 +145,7 @@ fn fetch(
             secs(15),
             (secs(1), secs(3600)),
         ),
-        transport: Transport {
-            ca_file: ca_file?,
-            allow_insecure_http: file.allow_insecure_http.unwrap_or(false),
-            ..Transport::default()
-        },
+        transport: transport?,
         bearer_token_file: bearer_token_file?,
     })
-}
-
-fn allowed_hosts(at: &At<'_>, hosts: &[String]) -> Vec<Box<str>> {
-    let list = at.key("allowed_hosts");
-    let mut names = Vec::new();
-    for (index, text) in hosts.iter().enumerate() {
-        match Host::parse(text) {
-            Ok(Host::Domain(name)) if !text.contains(['*', ':', '/', '@']) => {
-                names.push(name.to_ascii_lowercase().trim_end_matches('.').into());
-            }
-            Ok(Host::Ipv4(address)) if *text == address.to_string() && !is_metadata(address.into()) => {
-                names.push(text.as_str().into());
-            }
-            _ => list.index(index).error(format!(
-                "expected a host name, without scheme, port, path and wildcard, found `{}`",
-                shown(text)
-            )),
-        }
-    }
-    names
-}
-
-/// A URL that may be fetched. Names are looked up, and the addresses judged again, when it is fetched.
-pub(in crate::config) fn url(at: &At<'_>, text: &str, insecure: bool) -> Option<Url> {
-    let problem = match Url::parse(text) {
-        // What may hold a password is not shown.
-        Err(error) if text.contains('@') => format!("not a URL: {error}"),
-        Err(error) => format!("`{}` is not a URL: {error}; write it in full, from `https://` on", shown(text)),
-        Ok(url) => match problem(&url, insecure) {
-            None => return Some(url),
-            Some(problem) => problem,
-        },
-    };
-    at.error(problem);
-    None
-}
-
-fn problem(url: &Url, insecure: bool) -> Option<String> {
-    if !matches!(url.scheme(), "https" | "http") {
-        return Some(format!("`{}:` URLs are not fetched; write `https:`, or `jwks_file` for a file", url.scheme()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some(
-            "a URL holds no user name and password; secrets come from files, see `bearer_token_file`".to_owned(),
-        );
-    }
-    if url.fragment().is_some() {
-        return Some("a URL to fetch has no fragment (`#…`)".to_owned());
-    }
-    let address = match url.host() {
-        None => return Some("the URL has no host".to_owned()),
-        Some(Host::Domain(_)) => None,
-        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-        Some(Host::Ipv6(address)) => Some(address.to_canonical()),
-    };
-    if let Some(address) = address
-        && is_metadata(address)
-    {
-        return Some(format!(
-            "`{address}` is link-local, a cloud's metadata service or no host's address; it is never fetched from"
-        ));
-    }
-    let loopback = address.is_some_and(|address| address.is_loopback())
-        || matches!(url.host(), Some(Host::Domain(name)) if is_localhost(name));
-    if url.scheme() == "http" && !loopback && !insecure {
-        return Some("keys fetched over `http:` can be replaced on the way; write `https:`, or `allow_insecure_http: true` where the network is yours".to_owned());
-    }
-    None
-}
-
-fn is_localhost(name: &str) -> bool {
-    name == "localhost"
-}
-
-/// Addresses that are no host's, link-local ones, and those of instance metadata services. The client that fetches
-/// judges every address again, looked-up ones included.
-fn is_metadata(address: IpAddr) -> bool {
-    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-    match address {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.is_unspecified() || v4.is_multicast()
-        }
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6 == METADATA || v6.is_unspecified() || v6.is_multicast(),
-    }
 }

@@ -1,33 +1,33 @@
 //! Section `issuers`.
 
-use std::sync::Arc;
-
-use super::{Surroundings, fetch, grants, headers, is_label, number, secs, time};
+use super::provider::OfIssuer;
+use super::{Surroundings, claims, fetch, grants, headers, introspection, is_label, number, provider, secs, time};
 use crate::authn::spec::{
-    Algorithm, ClaimMapping, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec, TokenFormat,
+    Algorithm, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec, TokenFormat,
 };
-use crate::config::file::issuer::{
-    ClaimPathFile, ClaimPathsFile, ClaimsFile, IssuerClaimFile, IssuerFile, KidFile, TimesFile,
-};
+use crate::config::file::issuer::{ColdStartFile, IssuerClaimFile, IssuerFile, KidFile, TimesFile};
+use crate::config::file::provider::ProviderFile;
 use crate::config::names::{did_you_mean, listed, shown};
 use crate::config::place::At;
-use crate::config::value::{ByShape, Time};
-use crate::core::principal::ClaimPath;
+use crate::config::value::Time;
+use crate::provider::spec::ProviderSpec;
+
+/// An issuer without errors.
+#[derive(Debug)]
+pub(in crate::config) struct Judged {
+    pub(in crate::config) spec: IssuerSpec,
+    /// The issuer's endpoints, where nothing but a token might ask for them.
+    pub(in crate::config) spare: Option<ProviderSpec>,
+}
 
 /// Judges one issuer. `None` where errors leave nothing to go on with.
-pub(in crate::config) fn build(
-    at: &At<'_>,
-    name: &str,
-    file: &IssuerFile,
-    around: Surroundings<'_>,
-) -> Option<IssuerSpec> {
+pub(in crate::config) fn build(at: &At<'_>, name: &str, file: &IssuerFile, around: Surroundings<'_>) -> Option<Judged> {
     if !is_label(name) {
         at.error("an issuer's name has 1 to 128 visible characters of ASCII");
     }
     let issuer = issuer_claim(at, file);
-    let keys = at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`");
-    let keys =
-        keys.and_then(|keys| fetch::keys(&at.key("keys"), keys, issuer.as_ref(), (at, file.outage.as_ref()), around));
+    let format = introspection::format(at, file);
+    let keys = keys(at, file, issuer.as_ref(), format, around);
     let algorithms = algorithms(&at.key("algorithms"), file.algorithms.as_deref());
     let pem = matches!(keys, Some(KeySource::Pem(_)));
     if pem && file.kid == Some(KidFile::Required) {
@@ -53,11 +53,18 @@ pub(in crate::config) fn build(
     let max_token = file.max_token_bytes.map(|size| size.0);
     let max_token = number(at, "max_token_bytes", max_token, 8 << 10, (256, 256 << 10));
     let max_lifetime = file.max_lifetime;
-    Some(IssuerSpec {
-        tokens: TokenFormat::Jwt,
-        introspection: None,
+    let introspection = file.introspection.as_ref();
+    let introspection = introspection.map(|asked| introspection::build(at, file, asked, format, max_token, around));
+    let provider = endpoints(at, name, file, OfIssuer { claim: issuer.as_ref(), keys: keys.as_ref() }, around);
+    outage(&at.key("outage"), file, keys.as_ref());
+    let spec = IssuerSpec {
+        tokens: format,
+        introspection: match introspection {
+            None => None,
+            Some(introspection) => Some(introspection?),
+        },
         provider: None,
-        ready_without_keys: false,
+        ready_without_keys: file.outage.as_ref().is_some_and(|of| of.cold_start == Some(ColdStartFile::Serve)),
         name: name.into(),
         issuer: issuer?,
         kid_optional: pem || file.kid == Some(KidFile::Optional),
@@ -69,9 +76,9 @@ pub(in crate::config) fn build(
         rfc9068,
         claims: {
             let at = at.key("claims");
-            let claims = claims(&at, file.claims.as_ref())?;
+            let claims = claims::build(&at, file.claims.as_ref())?;
             if file.wildcard_scope.is_some() {
-                refuse_literal_wildcard(&at.key("extra"), &claims);
+                claims::refuse_literal_wildcard(&at.key("extra"), &claims);
             }
             claims
         },
@@ -89,7 +96,76 @@ pub(in crate::config) fn build(
                 max_bytes: number(&at, "max_bytes", max_bytes, 64 << 20, (0, 64 << 30)),
             }
         },
+    };
+    let provider = match provider {
+        None => None,
+        Some(provider) => Some(provider?),
+    };
+    Some(match file.provider.is_some() || file.introspection.is_some() {
+        true => Judged { spec: IssuerSpec { provider, ..spec }, spare: None },
+        false => Judged { spec, spare: provider },
     })
+}
+
+fn keys(
+    at: &At<'_>,
+    file: &IssuerFile,
+    issuer: Option<&IssuerClaim>,
+    format: TokenFormat,
+    around: Surroundings<'_>,
+) -> Option<KeySource> {
+    if format == TokenFormat::Opaque {
+        return Some(KeySource::None);
+    }
+    let keys = at.required("keys", file.keys.as_ref(), "write one of `pem`, `jwks_file`, `jwks` and `discovery`")?;
+    fetch::keys(&at.key("keys"), keys, issuer, (at, file.outage.as_ref()), around)
+}
+
+/// The issuer's endpoints, where anything says where they are or asks for them. `Some(None)`, and an error, where they
+/// cannot be used.
+fn endpoints(
+    at: &At<'_>,
+    name: &str,
+    file: &IssuerFile,
+    issuer: OfIssuer<'_>,
+    around: Surroundings<'_>,
+) -> Option<Option<ProviderSpec>> {
+    let discovered = matches!(issuer.keys, Some(KeySource::Discovery { .. }));
+    if file.provider.is_none() && file.introspection.is_none() && !discovered {
+        return None;
+    }
+    let none = ProviderFile::default();
+    let place = at.key("provider");
+    let provider = provider::of_issuer(&place, name, file.provider.as_ref().unwrap_or(&none), issuer, around);
+    if let Some(provider) = &provider
+        && provider.metadata.is_none()
+    {
+        if file.introspection.is_some() && provider.introspection_endpoint.is_none() {
+            let place = if place.node().is_some() { place } else { at.key("introspection") };
+            place.missing("nobody says where tokens are introspected: write `introspection_endpoint` under `provider`, or `discovery: true` there or under `keys`");
+        } else if provider.introspection_endpoint.is_none() && provider.token_endpoint.is_none() {
+            place.missing("no endpoint: write `introspection_endpoint`, `token_endpoint` or `discovery: true`");
+        }
+    }
+    Some(provider)
+}
+
+/// Keys of `outage` that would have no effect.
+fn outage(at: &At<'_>, file: &IssuerFile, keys: Option<&KeySource>) {
+    let Some(outage) = &file.outage else { return };
+    if outage.stale_introspection.is_some() && file.introspection.is_none() {
+        at.key("stale_introspection").error("is of use with `introspection` alone");
+    }
+    let fetched = match keys {
+        None | Some(KeySource::JwksUrl { .. } | KeySource::Discovery { .. }) => true,
+        Some(KeySource::None | KeySource::Pem(_) | KeySource::JwksFile(_)) => false,
+    };
+    if outage.cold_start.is_some() && !fetched {
+        at.key("cold_start").error("is of use with `jwks` and `discovery` alone: no other keys are waited for");
+    }
+    if outage.stale_keys.is_some() && matches!(keys, Some(KeySource::None)) {
+        at.key("stale_keys").error("this issuer has no keys: its tokens are opaque");
+    }
 }
 
 /// Longest lifetime that makes sense to write down.
@@ -152,99 +228,4 @@ fn credential(at: &At<'_>, file: &IssuerFile) -> Option<CredentialSource> {
     let at = at.key("credential");
     let header = at.required("header", credential.header.as_ref(), "the header that holds the bare token")?;
     headers::credential(&at.key("header"), header).map(|name| CredentialSource::Header(name.into()))
-}
-
-fn claims(at: &At<'_>, file: Option<&ClaimsFile>) -> Option<ClaimMapping> {
-    let none = ClaimsFile::default();
-    let file = file.unwrap_or(&none);
-    let one = |key: &str, path: &Option<ClaimPathFile>| match path {
-        None => Some(None),
-        Some(path) => claim_path(&at.key(key), path).map(Some),
-    };
-    let or = |key: &str, path: &Option<ClaimPathFile>, default: &str| match one(key, path)? {
-        Some(path) => Some(path),
-        None => ClaimPath::new([default]),
-    };
-    let several = |key: &str, paths: &Option<ClaimPathsFile>, defaults: &[&str]| match paths {
-        None => Some(defaults.iter().filter_map(|name| ClaimPath::new([*name])).collect()),
-        Some(paths) => claim_paths(&at.key(key), paths, key == "roles"),
-    };
-    let extra_at = at.key("extra");
-    let mut extra: Vec<(Arc<str>, ClaimPath)> = Vec::new();
-    for (name, path) in &file.extra.0 {
-        let at = extra_at.key(name);
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
-        if name.is_empty() || !name.bytes().all(plain) {
-            at.error("a mapped name has letters, digits, `_`, `-` and `.`, for `{claim.NAME}`");
-        }
-        extra.extend(claim_path(&at, path).map(|path| (name.as_str().into(), path)));
-    }
-    let subject = or("subject", &file.subject, "sub");
-    let client = several("client", &file.client, &["client_id", "azp"]);
-    let scopes = several("scopes", &file.scopes, &["scope", "scp", "scopes"]);
-    let roles = several("roles", &file.roles, &[]);
-    let (service, tenant) = (one("service", &file.service), one("tenant", &file.tenant));
-    let audience = or("audience", &file.audience, "aud");
-    Some(ClaimMapping {
-        subject: subject?,
-        client: client?,
-        scopes: scopes?,
-        roles: roles?,
-        service: service?,
-        tenant: tenant?,
-        extra,
-        audience: audience?,
-    })
-}
-
-/// A wildcard scope is never injected as it is written: `{scopes}` says what it grants, a plain claim would not.
-fn refuse_literal_wildcard(at: &At<'_>, claims: &ClaimMapping) {
-    for (name, _) in claims.extra.iter().filter(|(_, path)| claims.scopes.contains(path)) {
-        at.key(name).error(
-            "holds the issuer's scopes, and so its `wildcard_scope`, which is never passed on as it is; inject `{scopes}` instead",
-        );
-    }
-}
-
-/// A claim's path.
-pub(in crate::config) fn claim_path(at: &At<'_>, file: &ClaimPathFile) -> Option<ClaimPath> {
-    let path = match file {
-        ByShape::Scalar(text) => ClaimPath::dotted(text),
-        ByShape::List(names) => ClaimPath::new(names.iter().map(String::as_str)),
-        ByShape::Map(_) => None,
-    };
-    if path.is_none() {
-        at.missing("expected a claim: `realm_access.roles`, or names taken whole: `[\"https://acme.com/roles\"]`");
-    }
-    path
-}
-
-fn claim_paths(at: &At<'_>, file: &ClaimPathsFile, joined: bool) -> Option<Vec<ClaimPath>> {
-    let combined = match file {
-        ByShape::Scalar(text) => return claim_path(at, &ByShape::Scalar(text.clone())).map(|path| vec![path]),
-        ByShape::List(names) => return claim_path(at, &ByShape::List(names.clone())).map(|path| vec![path]),
-        ByShape::Map(combined) => combined,
-    };
-    let (key, other) = if joined { ("all_of", "first_of") } else { ("first_of", "all_of") };
-    let (wanted, unwanted) =
-        if joined { (&combined.all_of, &combined.first_of) } else { (&combined.first_of, &combined.all_of) };
-    if unwanted.is_some() {
-        at.key(other).error(if joined {
-            "roles from several claims are joined: write `all_of`"
-        } else {
-            "one claim counts, the first that is there: write `first_of`"
-        });
-        return None;
-    }
-    let Some(list) = wanted else {
-        at.missing(format!("expected `{key}: […]`"));
-        return None;
-    };
-    let at = at.key(key);
-    if list.is_empty() {
-        at.missing("the list is empty");
-        return None;
-    }
-    let paths: Vec<_> = list.iter().enumerate().map(|(index, path)| claim_path(&at.index(index), path)).collect();
-    paths.into_iter().collect()
 }

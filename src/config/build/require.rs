@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
-use super::issuer::claim_path;
+use super::claims::claim_path;
 use super::matching::one_test;
 use super::{grants, is_label};
 use crate::authn::spec::IssuerSpec;
@@ -17,6 +17,7 @@ use crate::config::value::ByShape;
 use crate::core::caller::SpiffePattern;
 use crate::core::condition::{ClaimCondition, ClaimTest, RequestPart};
 use crate::core::rule::{AnyAll, AudienceRequirement, CallerRequirement, IssuerIndex, Requirements};
+use crate::provider::spec::ProviderSpec;
 
 use super::grants::Names;
 
@@ -50,6 +51,22 @@ pub(in crate::config) struct Issuers {
     pub(in crate::config) names: HashMap<String, Option<IssuerIndex>>,
     /// Whether any is in error.
     pub(in crate::config) broken: bool,
+    /// Endpoints that come into use where a token names the issuer.
+    pub(in crate::config) spare: HashMap<IssuerIndex, ProviderSpec>,
+}
+
+impl Issuers {
+    /// What to say of a name that no issuer has.
+    pub(in crate::config) fn unknown(&self, name: &str) -> String {
+        let mut all: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        all.sort_unstable();
+        format!(
+            "unknown issuer `{}`{} under `issuers` there are {}",
+            shown(name),
+            did_you_mean(name, all.iter().copied()),
+            listed(all)
+        )
+    }
 }
 
 /// Reads requirements; keeps the sets, and compiled patterns.
@@ -165,17 +182,7 @@ impl<'a> Reader<'a> {
                     at.index(index).error(format!("`{}` is there twice", shown(name)));
                 }
                 Some(issuer) => indices.extend(*issuer),
-                None => {
-                    let known = || self.issuers.names.keys().map(String::as_str);
-                    let mut all: Vec<&str> = known().collect();
-                    all.sort_unstable();
-                    at.index(index).error(format!(
-                        "unknown issuer `{}`{} under `issuers` there are {}",
-                        shown(name),
-                        did_you_mean(name, known()),
-                        listed(all)
-                    ));
-                }
+                None => at.index(index).error(self.issuers.unknown(name)),
             }
         }
         indices

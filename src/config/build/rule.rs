@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::inject::{self, Sources, Spellings};
 use super::require::{Issuers, Reader, Said};
+use super::token::Names;
 use super::trust::{Listeners, Twins};
+use super::upstream::{self, Upstream};
 use super::{denial, is_label, matching};
 use crate::config::file::rule::{AllowFile, MatchFile, RuleFile};
 use crate::config::names::{listed, shown};
@@ -22,6 +24,7 @@ use crate::core::table::RuleSpec;
 pub(in crate::config) struct Rules<'a> {
     pub(in crate::config) reader: Reader<'a>,
     pub(in crate::config) twins: Twins,
+    pub(in crate::config) tokens: &'a Names,
     pub(in crate::config) listeners: Listeners<'a>,
     /// Headers that carry tokens, folded.
     pub(in crate::config) credentials: Vec<String>,
@@ -33,7 +36,7 @@ pub(in crate::config) struct Rules<'a> {
 
 /// What a rule says it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(in crate::config) enum Kind {
     Deny,
     Anonymous,
     Optional,
@@ -57,7 +60,11 @@ impl<'a> Rules<'a> {
         let direction = matcher.direction.unwrap_or(Direction::Inbound);
         self.listeners.expect(&match_at.key("direction"), direction);
 
-        let kind = kind(at, file);
+        let upstream_at = at.key("upstream_token");
+        let upstream = upstream::read(&upstream_at, file.upstream_token.as_ref(), self.tokens);
+        let kind = kind(at, file, upstream.as_ref());
+        let upstream_token =
+            upstream.and_then(|upstream| upstream.judge(&upstream_at, (at, file), kind, direction, &self.listeners));
         let require_at = at.key("require");
         let (said, set) = match &file.require {
             Some(require) => self.reader.rule(&require_at, require),
@@ -86,7 +93,8 @@ impl<'a> Rules<'a> {
         let injection = Injection {
             headers,
             response_headers: denial::response_headers(&at.key("response_headers"), &file.response_headers.0, false),
-            remove_token: file.remove_token.unwrap_or(false),
+            // Whoever is called next gets the caller's token where an operator says so, and not by accident.
+            remove_token: file.remove_token.unwrap_or(direction == Direction::Outbound || upstream.is_some()),
         };
         let denial = match &file.denial {
             None => Arc::clone(&self.denial),
@@ -109,7 +117,7 @@ impl<'a> Rules<'a> {
             return None;
         }
         Some(RuleSpec {
-            rule: Rule { name: name?.as_str().into(), action, injection, denial, upstream_token: None },
+            rule: Rule { name: name?.as_str().into(), action, injection, denial, upstream_token },
             matcher,
             priority: file.priority.unwrap_or(0),
             fallback: file.fallback.unwrap_or(false),
@@ -131,7 +139,7 @@ impl<'a> Rules<'a> {
 }
 
 /// What a rule says it does, or an error where that is not one thing.
-fn kind(at: &At<'_>, file: &RuleFile) -> Option<Kind> {
+fn kind(at: &At<'_>, file: &RuleFile, upstream: Option<&Upstream<'_>>) -> Option<Kind> {
     if file.deny.is_some() {
         let others = [
             ("allow", file.allow.is_some()),
@@ -139,6 +147,7 @@ fn kind(at: &At<'_>, file: &RuleFile) -> Option<Kind> {
             ("inject", !file.inject.0.is_empty()),
             ("response_headers", !file.response_headers.0.is_empty()),
             ("remove_token", file.remove_token.is_some()),
+            ("upstream_token", file.upstream_token.is_some()),
             ("cors_preflight", file.cors_preflight.is_some()),
         ];
         for (key, _) in others.iter().filter(|(_, there)| *there) {
@@ -163,6 +172,12 @@ fn kind(at: &At<'_>, file: &RuleFile) -> Option<Kind> {
             None
         }
         (None, Some(_)) => Some(Kind::Require),
+        // The gate's own token is for whatever the service sends there.
+        (None, None) if upstream.is_some_and(Upstream::is_own) => Some(Kind::Anonymous),
+        (None, None) if upstream.is_some() => {
+            at.missing("`require` is missing: the token is exchanged for the caller's, which must be verified first");
+            None
+        }
         (None, None) => {
             at.missing("the rule does nothing: write `require`, `allow: anonymous`, `allow: optional` with `require`, or `deny: true`");
             None

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::provider::{IntrospectionFile, ProviderFile};
+use super::token::OneOrMore;
 use crate::authn::spec::Algorithm;
 use crate::config::value::{ByShape, Never, Ordered, Size, Time, TrueOr};
 
@@ -14,8 +16,9 @@ pub(in crate::config) struct IssuerFile {
     pub(in crate::config) issuer: Option<String>,
     /// `absent`: its tokens carry no `iss`; the key names the issuer.
     pub(in crate::config) issuer_claim: Option<IssuerClaimFile>,
-    /// Where its keys come from.
-    #[schemars(required)]
+    /// What its tokens look like. Default: `jwt`.
+    pub(in crate::config) tokens: Option<TokensFile>,
+    /// Where its keys come from. Required but for `tokens: opaque`.
     pub(in crate::config) keys: Option<KeysFile>,
     /// What it signs with. Default: `[RS256, ES256]`. MACs (`HS256` …) and `none` do not exist here.
     #[schemars(with = "Option<Vec<Algorithm>>", length(min = 1))]
@@ -30,8 +33,8 @@ pub(in crate::config) struct IssuerFile {
     pub(in crate::config) max_lifetime: Option<Time>,
     /// `rfc9068`: tokens must follow that profile (`typ: at+jwt`, and seven claims). Default: no profile.
     pub(in crate::config) profile: Option<ProfileFile>,
-    /// Where identity is found in the claims.
-    pub(in crate::config) claims: Option<ClaimsFile>,
+    /// Where identity is found in the claims: the name of a preset, or a map.
+    pub(in crate::config) claims: Option<ByShape<PresetFile, Never, ClaimsFile>>,
     /// The scope that stands for every scope. Default: none.
     pub(in crate::config) wildcard_scope: Option<String>,
     /// Where requests carry its tokens. Default: `Authorization: Bearer`.
@@ -40,8 +43,24 @@ pub(in crate::config) struct IssuerFile {
     pub(in crate::config) max_token_bytes: Option<Size>,
     /// The cache of validated tokens.
     pub(in crate::config) cache: Option<CacheFile>,
+    /// How its endpoints are found and called, for introspection and for obtaining tokens.
+    pub(in crate::config) provider: Option<ProviderFile>,
+    /// How it is asked whether a token is still good. Required with `tokens: opaque` and `both`.
+    pub(in crate::config) introspection: Option<IntrospectionFile>,
     /// What holds while the issuer cannot be reached.
     pub(in crate::config) outage: Option<OutageFile>,
+}
+
+/// What an issuer's tokens look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum TokensFile {
+    /// JSON Web Tokens.
+    Jwt,
+    /// Texts that only the issuer can read: they are introspected.
+    Opaque,
+    /// Either. What decodes as a JOSE header with one of the `algorithms` is a JWT.
+    Both,
 }
 
 /// The claim `iss`.
@@ -113,6 +132,12 @@ pub(in crate::config) struct KeysFile {
     pub(in crate::config) ca_file: Option<String>,
     /// Send this file's content as bearer token: a Kubernetes API server asks for it. Read at each fetch.
     pub(in crate::config) bearer_token_file: Option<String>,
+    /// The HTTP proxy to go through. Default: none; the environment's variables are ignored.
+    pub(in crate::config) proxy: Option<String>,
+    /// Addresses that may be connected to although they are link-local or a metadata service's. Default: none.
+    pub(in crate::config) allowed_addresses: Option<Vec<String>>,
+    /// Time for name resolution, connection and TLS, within `timeout`. Default: `timeout`.
+    pub(in crate::config) connect_timeout: Option<Time>,
 }
 
 /// A claim: names with dots between them (`realm_access.roles`), or a list of names that are taken whole
@@ -138,6 +163,10 @@ pub(in crate::config) struct CombinedFile {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ClaimsFile {
+    /// Start from this preset; the other keys replace what it says, one by one.
+    pub(in crate::config) preset: Option<PresetFile>,
+    /// Clients whose roles count, too (`resource_access.NAME.roles`). With `preset: keycloak`.
+    pub(in crate::config) client_roles: Option<OneOrMore>,
     /// Who the token is about. Default: `sub`.
     pub(in crate::config) subject: Option<ClaimPathFile>,
     /// The OAuth client that obtained it. Default: `client_id`, then `azp`.
@@ -155,6 +184,30 @@ pub(in crate::config) struct ClaimsFile {
     /// Further claims by names of your choice, for `{claim.NAME}` in headers.
     #[serde(default)]
     pub(in crate::config) extra: Ordered<ClaimPathFile>,
+}
+
+/// Where a kind of issuer puts what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum PresetFile {
+    /// Laravel Passport.
+    Passport,
+    /// Keycloak.
+    Keycloak,
+    /// Scalekit.
+    Scalekit,
+    /// RFC 9068.
+    Rfc9068,
+    /// Auth0.
+    Auth0,
+    /// Okta.
+    Okta,
+    /// Microsoft Entra ID, v1 and v2.
+    Entra,
+    /// Google.
+    Google,
+    /// Kubernetes ServiceAccounts.
+    Kubernetes,
 }
 
 /// Where requests carry tokens.
@@ -182,4 +235,19 @@ pub(in crate::config) struct CacheFile {
 pub(in crate::config) struct OutageFile {
     /// How long after the last successful fetch keys may be used. Default: `1h`.
     pub(in crate::config) stale_keys: Option<Time>,
+    /// How long past its age an active answer of introspection serves, where the issuer cannot be reached or answers
+    /// 5xx; never past its `exp`. Default: `0s`, never.
+    pub(in crate::config) stale_introspection: Option<Time>,
+    /// Whether the process is ready before the first keys are there. Default: `wait`.
+    pub(in crate::config) cold_start: Option<ColdStartFile>,
+}
+
+/// A start without an issuer's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum ColdStartFile {
+    /// Not ready until they are there.
+    Wait,
+    /// Ready; the issuer's tokens are refused with 503 until they are there.
+    Serve,
 }

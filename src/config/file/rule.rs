@@ -31,8 +31,11 @@ pub(in crate::config) struct RuleFile {
     /// Headers for the response to the client, by name; fixed values.
     #[serde(default)]
     pub(in crate::config) response_headers: Ordered<String>,
-    /// Remove the header that carried the token before the upstream. Default: `false`.
+    /// Remove the header that carried the token before the upstream. Default: `false` on inbound rules, `true` on
+    /// outbound ones.
     pub(in crate::config) remove_token: Option<bool>,
+    /// The token, one of `tokens`, that the request carries on instead of its own credentials.
+    pub(in crate::config) upstream_token: Option<ByShape<String, Never, UpstreamTokenFile>>,
     /// `allow`: answer CORS preflights for the same hosts and paths without a token. Default: they need what every
     /// request needs.
     pub(in crate::config) cors_preflight: Option<PreflightFile>,
@@ -42,6 +45,18 @@ pub(in crate::config) struct RuleFile {
     pub(in crate::config) fallback: Option<bool>,
     /// What this rule's denials look like: keys that are there replace those of the file's `denial`.
     pub(in crate::config) denial: Option<DenialFile>,
+}
+
+/// The token that a request carries on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct UpstreamTokenFile {
+    /// One of the `tokens`.
+    #[serde(rename = "use")]
+    #[schemars(required)]
+    pub(in crate::config) base: Option<String>,
+    /// You know that the token goes to the upstream of an inbound rule. For exchanges alone.
+    pub(in crate::config) inbound: Option<True>,
 }
 
 /// Requests without a token.
