@@ -15,4 +15,5 @@ pub mod store;
 pub mod trace;
 
 pub use error::AuthnError;
+pub(crate) use error::shown;
 pub use issuer::{Authenticated, Issuer, authenticate};

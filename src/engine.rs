@@ -7,6 +7,7 @@ mod follow;
 mod load;
 mod snapshot;
 mod status;
+mod tokens;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,28 +4,33 @@
 //! limit counts what is kept.
 
 mod address;
+mod body;
 mod cache_control;
+mod clients;
 mod error;
+mod form;
 mod resolver;
 pub mod spec;
-mod trust;
 
 pub use address::is_loopback;
 pub use cache_control::max_age;
 pub use error::FetchError;
+pub use form::{Form, urlencoded};
 pub use resolver::Lookup;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use url::{Host, Url};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use url::Url;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use clients::Clients;
 use spec::Transport;
-use trust::Clients;
 
 /// The one HTTP client. Cloning it shares its connections.
 #[derive(Clone, Debug)]
@@ -58,8 +63,8 @@ impl FetchRequest {
     }
 }
 
-/// An answer, whatever its status.
-#[derive(Clone, Debug)]
+/// An answer, whatever its status. Its `Debug` tells the length of the body, which may hold a token.
+#[derive(Clone)]
 pub struct Fetched {
     /// Its status; a redirect is an answer like any other.
     pub status: StatusCode,
@@ -76,6 +81,12 @@ impl Fetched {
     /// [`FetchError::Status`] otherwise.
     pub fn ok(self) -> Result<Self, FetchError> {
         if self.status == StatusCode::OK { Ok(self) } else { Err(FetchError::Status(self.status.as_u16())) }
+    }
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched").field("status", &self.status).field("bytes", &self.body.len()).finish_non_exhaustive()
     }
 }
 
@@ -101,56 +112,93 @@ impl HttpClient {
     /// # Errors
     /// See [`FetchError`]; any status is an answer, not an error.
     pub async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        check(request)?;
-        tokio::time::timeout(request.timeout, self.attempt(request)).await.map_err(|_| FetchError::Timeout)?
+        self.bounded(request, None).await
     }
 
-    async fn attempt(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        let client = self.clients.client(&request.url, request.transport.ca_file.as_deref()).await?;
-        let mut call = client.get(request.url.clone()).header(ACCEPT, request.accept);
+    /// Sends a form by POST, once, and reads the answer. `basic` is sent as `Authorization: Basic`; it is base64 already
+    /// (RFC 7617). Form and credentials go over `http:` wherever the transport allows it.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; any status is an answer, not an error.
+    pub async fn post(
+        &self,
+        request: &FetchRequest,
+        form: &Form,
+        basic: Option<&Secret>,
+    ) -> Result<Fetched, FetchError> {
+        self.bounded(request, Some((form, basic))).await
+    }
+
+    async fn bounded(
+        &self,
+        request: &FetchRequest,
+        post: Option<(&Form, Option<&Secret>)>,
+    ) -> Result<Fetched, FetchError> {
+        check(request)?;
+        tokio::time::timeout(request.timeout, self.attempt(request, post)).await.map_err(|_| FetchError::Timeout)?
+    }
+
+    async fn attempt(
+        &self,
+        request: &FetchRequest,
+        post: Option<(&Form, Option<&Secret>)>,
+    ) -> Result<Fetched, FetchError> {
+        let client = self.clients.client(&request.url, &request.transport).await?;
+        let method = if post.is_some() { Method::POST } else { Method::GET };
+        let mut call = client.request(method, request.url.clone()).header(ACCEPT, request.accept);
         if let Some(bearer) = &request.bearer {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", bearer.expose()))
-                .map_err(|_| FetchError::Request("the bearer token does not fit a header"))?;
-            value.set_sensitive(true);
-            call = call.header(AUTHORIZATION, value);
+            call = call.header(AUTHORIZATION, authorization("Bearer ", bearer)?);
+        }
+        if let Some((form, basic)) = post {
+            if let Some(basic) = basic {
+                call = call.header(AUTHORIZATION, authorization("Basic ", basic)?);
+            }
+            call = call.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.bytes());
         }
         let mut answer = call.send().await.map_err(|error| FetchError::from_reqwest(&error))?;
-        if answer.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            return Err(FetchError::Compressed);
-        }
-        if answer.content_length().is_some_and(|length| length > request.max_bytes as u64) {
-            return Err(FetchError::TooLarge(request.max_bytes));
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| FetchError::from_reqwest(&error))? {
-            if chunk.len() > request.max_bytes.saturating_sub(body.len()) {
-                return Err(FetchError::TooLarge(request.max_bytes));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = body::read(&mut answer, request.max_bytes).await?;
         let headers = std::mem::take(answer.headers_mut());
-        Ok(Fetched { status: answer.status(), headers, body: body.freeze() })
+        Ok(Fetched { status: answer.status(), headers, body })
     }
+}
+
+/// A value for `Authorization`. Its memory is overwritten when the last copy is dropped.
+fn authorization(scheme: &str, credentials: &Secret) -> Result<HeaderValue, FetchError> {
+    let credentials = credentials.expose().as_bytes();
+    let mut value = Zeroizing::new(Vec::with_capacity(scheme.len() + credentials.len()));
+    value.extend_from_slice(scheme.as_bytes());
+    value.extend_from_slice(credentials);
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(value))
+        .map_err(|_| FetchError::Request("the credentials do not fit a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What can be told without connecting.
 fn check(request: &FetchRequest) -> Result<(), FetchError> {
-    let url = &request.url;
-    if !url.username().is_empty() || url.password().is_some() {
+    let FetchRequest { url, transport, .. } = request;
+    if has_user(url) {
         return Err(FetchError::Request("the URL holds a user name or password"));
     }
-    match url.host() {
-        Some(Host::Ipv4(address)) => address::vet(address.into())?,
-        Some(Host::Ipv6(address)) => address::vet(address.into())?,
-        Some(Host::Domain(_)) => {}
-        None => return Err(FetchError::Request("the URL has no host")),
+    address::vet_literal(url, &transport.allowed_addresses)?;
+    if let Some(proxy) = &transport.proxy {
+        if proxy.scheme() != "http" || has_user(proxy) {
+            return Err(FetchError::Request("the proxy is not an `http:` URL without user name"));
+        }
+        address::vet_literal(proxy, &transport.allowed_addresses)?;
     }
     match url.scheme() {
         "https" => Ok(()),
-        "http" if is_loopback(url) => Ok(()),
+        "http" if transport.identity.is_some() => Err(FetchError::Request("a client certificate needs `https:`")),
+        // Behind a proxy, loopback would be the proxy's.
+        "http" if is_loopback(url) && transport.proxy.is_none() => Ok(()),
         "http" if request.bearer.is_some() => Err(FetchError::Request("a bearer token is not sent in clear text")),
-        "http" if request.transport.allow_insecure_http => Ok(()),
+        "http" if transport.allow_insecure_http => Ok(()),
         "http" => Err(FetchError::Request("`http:` is for loopback only, unless `allow_insecure_http` is set")),
         _ => Err(FetchError::Request("the URL is neither `https:` nor `http:`")),
     }
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }

@@ -18,6 +18,7 @@ use crate::core::event::{Event, Events};
 use crate::core::principal::Principal;
 use crate::core::reason::Reason;
 use crate::core::request::Headers;
+use crate::provider::Provider;
 
 pub use super::error::AuthnError;
 
@@ -27,6 +28,7 @@ pub struct Issuer {
     spec: IssuerSpec,
     keys: Arc<KeyStore>,
     cache: Option<TokenCache>,
+    provider: Option<Arc<Provider>>,
     header: Arc<str>,
     events: Arc<dyn Events>,
 }
@@ -63,27 +65,53 @@ impl Issuer {
     /// A key file that is missing or broken.
     pub fn start(spec: IssuerSpec, deps: &Deps) -> Result<Arc<Self>, KeyFileError> {
         let keys = Arc::new(KeyStore::start(&spec, deps)?);
-        Ok(Self::with_keys(spec, keys, deps))
+        let provider = spec.provider.clone().map(|spec| Provider::start(spec, deps));
+        Ok(Self::with_parts(spec, keys, provider, deps))
     }
 
     /// As [`Issuer::start`], in the place of one that runs: where both have their keys from the same source, they share
-    /// them. What was verified under the other spec is forgotten all the same.
+    /// them, and so they do where both call the same provider. What was verified under the other spec is forgotten all
+    /// the same.
     ///
     /// # Errors
     /// As there.
     pub fn start_instead_of(running: &Self, spec: IssuerSpec, deps: &Deps) -> Result<Arc<Self>, KeyFileError> {
         let old = &running.spec;
-        if (&old.name, &old.issuer, &old.keys) == (&spec.name, &spec.issuer, &spec.keys) {
-            Ok(Self::with_keys(spec, Arc::clone(&running.keys), deps))
+        let keys = if (&old.name, &old.issuer, &old.keys) == (&spec.name, &spec.issuer, &spec.keys) {
+            Arc::clone(&running.keys)
         } else {
-            Self::start(spec, deps)
-        }
+            Arc::new(KeyStore::start(&spec, deps)?)
+        };
+        let provider = spec.provider.as_ref().map(|wanted| {
+            let same = running.provider.as_ref().filter(|provider| provider.spec() == wanted);
+            same.map_or_else(|| Provider::start(wanted.clone(), deps), Arc::clone)
+        });
+        Ok(Self::with_parts(spec, keys, provider, deps))
     }
 
-    fn with_keys(spec: IssuerSpec, keys: Arc<KeyStore>, deps: &Deps) -> Arc<Self> {
+    fn with_parts(spec: IssuerSpec, keys: Arc<KeyStore>, provider: Option<Arc<Provider>>, deps: &Deps) -> Arc<Self> {
         let cache = TokenCache::of(&spec);
         let header = header_name(&spec.credential).into();
-        Arc::new(Self { spec, keys, cache, header, events: deps.events.clone() })
+        Arc::new(Self { spec, keys, cache, provider, header, events: deps.events.clone() })
+    }
+
+    /// Its endpoints, where the configuration has any: for introspection, and for tokens that are obtained there.
+    pub fn provider(&self) -> Option<&Arc<Provider>> {
+        self.provider.as_ref()
+    }
+
+    /// Judges anew whether a token that was accepted is still good, as far as can be told: where the issuer introspects
+    /// such tokens it is asked, past the cache; elsewhere its times alone are judged. An issuer that cannot be asked
+    /// says nothing against the token. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// The token has expired ([`Reason::TokenExpired`]), is no longer active ([`Reason::TokenInactive`]), or is
+    /// refused for another reason that is its own.
+    pub async fn recheck(&self, token: &str, now: Timestamp) -> Result<(), AuthnError> {
+        let trace = &mut Unwatched;
+        let token = Token::decode(token, self.spec.max_token_bytes, trace)?;
+        claims::check_times(&self.spec, token.claims(), now, trace)?;
+        Ok(())
     }
 
     /// What the configuration says about it.

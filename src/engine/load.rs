@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::Snapshot;
-use super::snapshot::Files;
+use super::snapshot::{Files, Parts};
+use super::{Snapshot, tokens};
 use crate::authn::Issuer;
 use crate::authn::store::{Deps, KeyFileError};
 use crate::config::server::ServerSpec;
 use crate::config::{Config, ConfigErrors};
 use crate::core::request::Direction;
+use crate::outbound::TokenSource;
 
 /// Longest time for reading and compiling a configuration. A file system that hangs must not hang reloads for good.
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
@@ -26,6 +27,9 @@ pub enum LoadError {
     /// Key files cannot be used: issuers' names, and what is wrong; never empty.
     #[error("{} in key files", count(.0.len()))]
     Keys(Vec<(Arc<str>, KeyFileError)>),
+    /// Tokens cannot be obtained as they are configured: their names, and what is wrong; never empty.
+    #[error("{} in `tokens`", count(.0.len()))]
+    Tokens(Vec<(Arc<str>, &'static str)>),
     /// The listeners that are open are less trustworthy than those that the rules were checked against.
     #[error(
         "`server.check` now lists trusted {0} listeners only, but one that is open is not: restart to put it into service"
@@ -51,6 +55,7 @@ impl LoadError {
             Self::Keys(errors) => {
                 errors.iter().map(|(issuer, error)| format!("issuers.{issuer}.keys: {error}")).collect()
             }
+            Self::Tokens(errors) => errors.iter().map(|(token, error)| format!("tokens.{token}: {error}")).collect(),
             Self::TrustNeedsRestart(_) | Self::TimedOut | Self::Panicked => vec![self.to_string()],
         }
     }
@@ -60,6 +65,7 @@ impl LoadError {
         match self {
             Self::Config(ConfigErrors(errors)) => errors.iter().map(place).collect(),
             Self::Keys(errors) => errors.iter().map(|(issuer, _)| format!("issuers.{issuer}.keys")).collect(),
+            Self::Tokens(errors) => errors.iter().map(|(token, _)| format!("tokens.{token}")).collect(),
             Self::TrustNeedsRestart(_) | Self::TimedOut | Self::Panicked => vec![self.to_string()],
         }
     }
@@ -88,13 +94,20 @@ pub(super) struct Built {
     pub(super) server: ServerSpec,
     /// Those that were started for it.
     fresh: Vec<Arc<Issuer>>,
+    fresh_tokens: Vec<Arc<TokenSource>>,
 }
 
 impl Built {
-    /// Waits for the first keys of issuers that were started for it, at most `server.first_keys`.
+    /// Waits for the first keys of issuers and the first tokens that were started for it, at most `server.first_keys`.
     pub(super) async fn first_keys(&self) {
         let limit = self.server.first_keys;
-        join_all(self.fresh.iter().map(|issuer| async move {
+        let tokens = join_all(self.fresh_tokens.iter().map(|token| async move {
+            if !token.wait(limit).await {
+                let token = &*token.spec().name;
+                tracing::warn!(token, waited_ms = limit.as_millis(), "a token is not there yet: its rules deny");
+            }
+        }));
+        let keys = join_all(self.fresh.iter().map(|issuer| async move {
             if !issuer.keys().wait(limit).await {
                 let issuer = &*issuer.spec().name;
                 tracing::warn!(
@@ -103,8 +116,8 @@ impl Built {
                     "an issuer has no keys yet: its tokens are refused"
                 );
             }
-        }))
-        .await;
+        }));
+        tokio::join!(keys, tokens);
     }
 }
 
@@ -125,7 +138,7 @@ impl Loader {
     }
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
-        let Config { server, issuers: specs, tokens: _, table, sources, watched, document } = (self.0)()?;
+        let Config { server, issuers: specs, tokens, table, sources, watched, document } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
             let running =
@@ -150,10 +163,11 @@ impl Loader {
         if !errors.is_empty() {
             return Err(LoadError::Keys(errors));
         }
+        let (tokens, fresh_tokens) = tokens::start(tokens, previous, &issuers, deps).map_err(LoadError::Tokens)?;
         let generation = previous.map_or(0, Snapshot::generation).saturating_add(1);
-        let snapshot =
-            Snapshot::new(generation, deps.clock.now(), Files { sources, watched, document }, table, issuers);
-        Ok(Built { snapshot, server, fresh })
+        let files = Files { sources, watched, document };
+        let snapshot = Snapshot::new(generation, deps.clock.now(), files, Parts { table, issuers, tokens });
+        Ok(Built { snapshot, server, fresh, fresh_tokens })
     }
 }
 

@@ -8,18 +8,19 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::authn::{self, Issuer};
+use crate::authn::{self, Authenticated, Issuer};
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
-use crate::core::decide::{self, Authentication, Decided};
+use crate::core::decide::{self, Authentication, Decided, NeedsToken};
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::Requirements;
 use crate::core::table::PolicyTable;
+use crate::outbound::{Subject, TokenSource};
 
 /// Everything a decision reads, as of one generation of the configuration. It never changes; issuers within it
-/// renew their own keys.
+/// renew their own keys, and tokens themselves.
 #[derive(Debug)]
 pub struct Snapshot {
     generation: u64,
@@ -29,6 +30,7 @@ pub struct Snapshot {
     document: Value,
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
+    tokens: Vec<Arc<TokenSource>>,
     /// The request headers that carry credentials of any issuer.
     credential_headers: Vec<Arc<str>>,
 }
@@ -40,18 +42,20 @@ pub(super) struct Files {
     pub(super) document: Value,
 }
 
+/// What a configuration came to.
+pub(super) struct Parts {
+    pub(super) table: PolicyTable,
+    pub(super) issuers: Vec<Arc<Issuer>>,
+    pub(super) tokens: Vec<Arc<TokenSource>>,
+}
+
 impl Snapshot {
-    /// Of a configuration whose issuers are running.
-    pub(super) fn new(
-        generation: u64,
-        loaded_at: Timestamp,
-        files: Files,
-        table: PolicyTable,
-        issuers: Vec<Arc<Issuer>>,
-    ) -> Self {
-        let credential_headers = authn::issuer::credential_headers(&issuers);
+    /// Of a configuration whose parts are running.
+    pub(super) fn new(generation: u64, loaded_at: Timestamp, files: Files, parts: Parts) -> Self {
         let Files { sources, watched, document } = files;
-        Self { generation, loaded_at, sources, watched, document, table, issuers, credential_headers }
+        let Parts { table, issuers, tokens } = parts;
+        let credential_headers = authn::issuer::credential_headers(&issuers);
+        Self { generation, loaded_at, sources, watched, document, table, issuers, tokens, credential_headers }
     }
 
     /// Counts configurations put into service, from one.
@@ -89,6 +93,11 @@ impl Snapshot {
         &self.issuers
     }
 
+    /// The tokens that rules attach, in the configuration's order.
+    pub fn tokens(&self) -> &[Arc<TokenSource>] {
+        &self.tokens
+    }
+
     /// Waits for every issuer's first keys, at most this long. Whether they are there.
     pub(super) async fn first_keys(&self, limit: Duration) -> bool {
         join_all(self.issuers.iter().map(|issuer| issuer.keys().wait(limit))).await.into_iter().all(|there| there)
@@ -118,14 +127,17 @@ impl Snapshot {
             Ok(None) => return decide::refuse_unmatched(&self.table, Reason::NoRule, grpc, id),
             Err(found) => return decide::refuse_unjudgeable(found, &facts, id),
         };
-        let authentication = match decide::wants(found.rule) {
-            None => Authentication::NotWanted,
-            Some(wanted) => self.authenticate(wanted, &facts, now, deadline, id).await,
+        // Providers may be waited for. The rest of the time is for saying so: one that is slow is not a gate that is.
+        let begun = Instant::now();
+        let patience = begun + deadline.saturating_duration_since(begun).mul_f32(0.9);
+        let (authentication, subject) = match decide::wants(found.rule) {
+            None => (Authentication::NotWanted, None),
+            Some(wanted) => self.authenticate(wanted, &facts, now, patience, id).await,
         };
         let decided = decide::decide(&self.table, &found, &facts, authentication, &self.credential_headers, id);
         let answer = match decided {
             Decided::Answer(answer) => answer,
-            Decided::NeedsToken(waiting) => waiting.refuse(Reason::UpstreamTokenUnavailable),
+            Decided::NeedsToken(waiting) => self.attach(waiting, subject.as_ref(), now, patience, id).await,
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
         if Instant::now() >= deadline {
@@ -134,31 +146,61 @@ impl Snapshot {
         answer
     }
 
-    async fn authenticate(
+    async fn authenticate<'h>(
         &self,
         wanted: &Requirements,
-        facts: &RequestFacts<'_>,
+        facts: &RequestFacts<'h>,
         now: Timestamp,
-        deadline: Instant,
+        patience: Instant,
         id: DecisionId,
-    ) -> Authentication {
+    ) -> (Authentication, Option<Authenticated<'h>>) {
         let issuers: Option<Vec<&Arc<Issuer>>> = wanted.issuers.iter().map(|index| self.issuers.get(index.0)).collect();
         let Some(issuers) = issuers else {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
-            return Authentication::Refused(Reason::InternalError);
+            return (Authentication::Refused(Reason::InternalError), None);
         };
-        // The one thing that is waited for is a key that its issuer may have published meanwhile. The rest of the time is
-        // for saying so: a provider that is slow is not a gate that is.
-        let patience = deadline.saturating_duration_since(Instant::now()).mul_f32(0.9);
         let asked = authn::authenticate(&issuers, &facts.headers, &facts.caller, now);
-        match tokio::time::timeout(patience, asked).await {
-            Ok(Ok(Some(found))) => Authentication::Verified { principal: found.principal, header: found.header },
-            Ok(Ok(None)) => Authentication::Absent,
+        match tokio::time::timeout_at(patience, asked).await {
+            Ok(Ok(Some(found))) => {
+                let (principal, header) = (Arc::clone(&found.principal), Arc::clone(&found.header));
+                (Authentication::Verified { principal, header }, Some(found))
+            }
+            Ok(Ok(None)) => (Authentication::Absent, None),
             Ok(Err(error)) => {
                 tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
-                Authentication::Refused(error.reason)
+                (Authentication::Refused(error.reason), None)
             }
-            Err(_) => Authentication::Refused(Reason::KeysUnavailable),
+            Err(_) => (Authentication::Refused(Reason::KeysUnavailable), None),
+        }
+    }
+
+    /// Obtains the token that an allow waits for. Without it the request is denied, whatever it carries.
+    async fn attach(
+        &self,
+        waiting: NeedsToken<'_>,
+        subject: Option<&Authenticated<'_>>,
+        now: Timestamp,
+        patience: Instant,
+        id: DecisionId,
+    ) -> Answer {
+        let Some(source) = self.tokens.get(waiting.token().0) else {
+            tracing::error!(decision = %id, "a rule names a token that its own generation does not have");
+            return waiting.refuse(Reason::InternalError);
+        };
+        let subject = subject.map(|found| Subject {
+            token: found.token,
+            expires_at: found.principal.expires_at,
+            issuer: &found.issuer,
+            principal: &found.principal,
+        });
+        match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {
+            Ok(Ok(token)) => waiting.attach(token),
+            Ok(Err(error)) => {
+                let token = &*source.spec().name;
+                tracing::debug!(decision = %id, token, reason = error.reason.code(), detail = ?error.detail, "a token is not there");
+                waiting.refuse(error.reason)
+            }
+            Err(_) => waiting.refuse(Reason::UpstreamTokenUnavailable),
         }
     }
 }

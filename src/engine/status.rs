@@ -8,6 +8,7 @@ use crate::authn::Issuer;
 use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
 use crate::config::Source;
+use crate::outbound::{TokenSource, TokenStatus};
 
 /// Whether an engine may be sent traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Status {
     pub rules: usize,
     /// In the configuration's order.
     pub issuers: Vec<IssuerStatus>,
+    /// The tokens that the gate obtains, in the configuration's order.
+    pub tokens: Vec<TokenStatus>,
     /// Whether traffic may be sent.
     pub readiness: Readiness,
     /// `None` before the first.
@@ -74,6 +77,7 @@ impl Status {
             sources: snapshot.sources().to_vec(),
             rules: snapshot.table().rules().len(),
             issuers: snapshot.issuers().iter().map(issuer).collect(),
+            tokens: snapshot.tokens().iter().map(|token| TokenSource::status(token)).collect(),
             readiness,
             last_reload,
         }

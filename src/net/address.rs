@@ -26,9 +26,20 @@ pub(super) fn is_localhost(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
 }
 
-/// Lets an address pass, or says that it is refused.
-pub(super) fn vet(address: IpAddr) -> Result<(), FetchError> {
-    if is_refused(address) { Err(FetchError::RefusedAddress(address)) } else { Ok(()) }
+/// Lets an address pass, or says that it is refused. Those in `allowed` pass: the operator named them.
+pub(super) fn vet(address: IpAddr, allowed: &[IpAddr]) -> Result<(), FetchError> {
+    let named = || allowed.iter().any(|allowed| allowed.to_canonical() == address.to_canonical());
+    if is_refused(address) && !named() { Err(FetchError::RefusedAddress(address)) } else { Ok(()) }
+}
+
+/// [`vet`] for a URL's host, where it is an address. A name is vetted when it is looked up.
+pub(super) fn vet_literal(url: &Url, allowed: &[IpAddr]) -> Result<(), FetchError> {
+    match url.host() {
+        Some(Host::Ipv4(address)) => vet(address.into(), allowed),
+        Some(Host::Ipv6(address)) => vet(address.into(), allowed),
+        Some(Host::Domain(_)) => Ok(()),
+        None => Err(FetchError::Request("the URL has no host")),
+    }
 }
 
 fn is_refused(address: IpAddr) -> bool {
@@ -87,7 +98,17 @@ mod tests {
             "2002:a9fe:a9fe::1",
         ] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(vet(address), Err(FetchError::RefusedAddress(address)), "{address}");
+            assert_eq!(vet(address, &[]), Err(FetchError::RefusedAddress(address)), "{address}");
+        }
+    }
+
+    #[test]
+    fn row_191_an_address_that_the_operator_named_passes_and_no_other() {
+        let named: IpAddr = "169.254.10.1".parse().unwrap();
+        assert_eq!(vet(named, &[named]), Ok(()));
+        assert_eq!(vet("::ffff:169.254.10.1".parse().unwrap(), &[named]), Ok(()));
+        for other in ["169.254.10.2", "169.254.169.254", "64:ff9b::a9fe:0a01", "fe80::1"] {
+            assert!(vet(other.parse().unwrap(), &[named]).is_err(), "{other}");
         }
     }
 
@@ -104,7 +125,7 @@ mod tests {
             "8.8.8.8",
             "2600::1",
         ] {
-            assert_eq!(vet(address.parse().unwrap()), Ok(()), "{address}");
+            assert_eq!(vet(address.parse().unwrap(), &[]), Ok(()), "{address}");
         }
     }
 

@@ -25,6 +25,9 @@ pub enum FetchError {
     /// The authorities to trust could not be read.
     #[error("authorities to trust: {0}")]
     Trust(String),
+    /// The client's own certificate or key could not be read or used.
+    #[error("client certificate: {0}")]
+    Identity(String),
     /// Not done within the time limit.
     #[error("no complete answer in time")]
     Timeout,
@@ -48,7 +51,27 @@ impl FetchError {
         match self {
             Self::Dns | Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Broken => true,
             Self::Status(status) => *status >= 500,
-            Self::Request(_) | Self::RefusedAddress(_) | Self::Trust(_) | Self::TooLarge(_) | Self::Compressed => false,
+            Self::Request(_)
+            | Self::RefusedAddress(_)
+            | Self::Trust(_)
+            | Self::Identity(_)
+            | Self::TooLarge(_)
+            | Self::Compressed => false,
+        }
+    }
+
+    /// Whether nothing was sent because the configuration, or a file that it names, does not allow it.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Request(_) | Self::RefusedAddress(_) | Self::Trust(_) | Self::Identity(_) => true,
+            Self::Dns
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Timeout
+            | Self::Status(_)
+            | Self::TooLarge(_)
+            | Self::Compressed
+            | Self::Broken => false,
         }
     }
 

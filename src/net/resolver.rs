@@ -31,21 +31,31 @@ impl Lookup for SystemLookup {
 
 /// Passes on what a [`Lookup`] finds and the address rules let pass.
 #[derive(Clone, Debug)]
-pub(super) struct VettingResolver(pub(super) Arc<dyn Lookup>);
+pub(super) struct VettingResolver {
+    lookup: Arc<dyn Lookup>,
+    allowed: Arc<[IpAddr]>,
+}
+
+impl VettingResolver {
+    /// `allowed` pass although the address rules refuse them.
+    pub(super) fn new(lookup: Arc<dyn Lookup>, allowed: &[IpAddr]) -> Self {
+        Self { lookup, allowed: allowed.into() }
+    }
+}
 
 impl Resolve for VettingResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let lookup = Arc::clone(&self.0);
+        let (lookup, allowed) = (Arc::clone(&self.lookup), Arc::clone(&self.allowed));
         Box::pin(async move {
             let found = lookup.lookup(name.as_str()).await.map_err(|_| FetchError::Dns)?;
-            let vetted = vetted(name.as_str(), &found)?;
+            let vetted = vetted(name.as_str(), &found, &allowed)?;
             let addresses: Addrs = Box::new(vetted.into_iter().map(|address| (address, 0).into()));
             Ok(addresses)
         })
     }
 }
 
-fn vetted(name: &str, found: &[IpAddr]) -> Result<Vec<IpAddr>, FetchError> {
+fn vetted(name: &str, found: &[IpAddr], allowed: &[IpAddr]) -> Result<Vec<IpAddr>, FetchError> {
     let mut refused = FetchError::Dns;
     let mut vetted = Vec::new();
     for address in found {
@@ -54,7 +64,7 @@ fn vetted(name: &str, found: &[IpAddr]) -> Result<Vec<IpAddr>, FetchError> {
             refused = FetchError::RefusedAddress(*address);
             continue;
         }
-        match vet(*address) {
+        match vet(*address, allowed) {
             Ok(()) => vetted.push(*address),
             Err(error) => refused = error,
         }
@@ -70,6 +80,7 @@ mod tests {
     fn localhost_is_this_machine_whatever_a_resolver_says() {
         let elsewhere: IpAddr = "10.0.0.7".parse().unwrap();
         let here: IpAddr = "::1".parse().unwrap();
+        let vetted = |name: &str, found: &[IpAddr]| vetted(name, found, &[elsewhere]);
         assert_eq!(vetted("localhost", &[elsewhere]), Err(FetchError::RefusedAddress(elsewhere)));
         assert_eq!(vetted("localhost", &[elsewhere, here]), Ok(vec![here]));
         assert_eq!(vetted("issuer.test", &[elsewhere]), Ok(vec![elsewhere]));
