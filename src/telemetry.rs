@@ -8,6 +8,7 @@ mod exposition;
 mod logging;
 mod metrics;
 mod panics;
+mod provider;
 mod summary;
 
 use std::time::Duration;

@@ -18,6 +18,10 @@ fn directory() -> TempDir {
         ("secrets/control", "hunter2hunter2\n"),
         ("secrets/empty", "\n"),
         ("secrets/apiserver", "x"),
+        ("secrets/client", "hunter2hunter2"),
+        ("secrets/key.pem", "hunter2hunter2"),
+        ("secrets/token", "hunter2hunter2"),
+        ("secrets/ca.crt", "x"),
     ] {
         let path = dir.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -655,6 +659,13 @@ fn completed(info: &str, block: &str) -> String {
         "yaml file" => block.to_owned(),
         "yaml server" => format!("server:\n{}{issuers}rules: []\n", indented(block, 2)),
         "yaml issuer" => format!("{server}issuers:\n  example:\n{}rules: []\n", indented(block, 4)),
+        "yaml rule-with-tokens" => format!(
+            "{server}{issuers}tokens:
+  payment-service: {{ exchange: {{ issuer: keycloak, client: {{ id: a, secret_file: secrets/client }}, audience: payments }} }}
+  order-service: {{ client_credentials: {{ issuer: scalekit, client: {{ id: a, secret_file: secrets/client }} }} }}
+rules:\n{}",
+            indented(block, 2)
+        ),
         "yaml rule" => format!("{server}{issuers}{sets}rules:\n{}", indented(block, 2)),
         "yaml top" => format!("{server}{issuers}{block}rules: []\n"),
         other => panic!("what is `{other}`?"),
@@ -670,13 +681,26 @@ fn documents() -> Vec<(String, String)> {
         .map(|(info, block)| (format!("docs/policy.md, {info}:\n{block}"), completed(&info, &block)))
         .collect();
     assert!(documents.len() > 10, "{}", documents.len());
-    for entry in std::fs::read_dir("examples").unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "yaml") {
-            documents.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
-        }
-    }
+    documents.extend(examples().into_iter().map(|path| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // Where a pod finds them, and where the example does.
+        let text = text.replace(POD, "secrets/").replace("../keys/", "keys/");
+        (path.display().to_string(), text)
+    }));
     documents
+}
+
+/// Where a pod has its ServiceAccount's token.
+const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount/";
+
+/// Every shipped example.
+fn examples() -> Vec<std::path::PathBuf> {
+    let folder = |name: &str| std::fs::read_dir(name).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let mut paths = [folder("examples"), folder("examples/issuers")].concat();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+    paths.sort();
+    assert!(paths.len() > 9, "{paths:?}");
+    paths
 }
 
 #[test]
@@ -694,11 +718,28 @@ fn every_block_of_the_documentation_and_every_example_loads() {
 
 #[test]
 fn examples_load_where_they_are() {
-    for entry in std::fs::read_dir("examples").unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| end == "yaml") {
-            config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+    for path in examples() {
+        if let Err(errors) = config::load(&path) {
+            // That of a pod loads in a pod, and misses nothing but what a pod has.
+            let elsewhere = |error: &&config::ConfigError| !error.message.starts_with(&format!("the file `{POD}"));
+            let own: Vec<_> = errors.0.iter().filter(elsewhere).collect();
+            assert!(own.is_empty() && path.ends_with("kubernetes.yaml"), "{errors}");
         }
+    }
+}
+
+#[test]
+fn every_preset_has_an_example_and_corpus_cases() {
+    let schema = config::schema();
+    let presets = schema["$defs"]["PresetFile"]["oneOf"].as_array().unwrap();
+    assert_eq!(presets.len(), 9);
+    for preset in presets {
+        let name = preset["const"].as_str().unwrap();
+        let example = std::fs::read_to_string(format!("examples/issuers/{name}.yaml")).unwrap();
+        let said = [format!("claims: {name} "), format!("preset: {name}")];
+        assert!(said.iter().any(|said| example.contains(said)), "{name}");
+        let cases = std::fs::read_to_string(format!("tests/corpus/issuer_{name}.yaml")).unwrap();
+        assert!(cases.contains(&format!("\nexample: {name}\n")), "{name}");
     }
 }
 

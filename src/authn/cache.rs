@@ -3,6 +3,10 @@
 //! Only valid tokens are kept, so a flood of bad ones displaces nothing. An entry is never used at or after the token's
 //! `exp`, nor beyond the configured age, nor once the key that verified it would no longer do so. A clock that was
 //! set back makes entries from its future unusable; moka's own monotonic time-to-live bounds them as well.
+//!
+//! Tokens that their issuer was asked about are kept here, too, with or without a key, for as long as its answer may be
+//! used. Where the configuration lets answers serve on in an outage they stay for that long, and are only found by who
+//! asks for stale ones.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -23,10 +27,16 @@ use crate::clock::Timestamp;
 #[derive(Debug)]
 pub(super) struct TokenCache {
     entries: Cache<Key, Arc<Entry>>,
-    config: [u8; 32],
+    /// For tokens that are verified by their signature.
     max_age: Duration,
+    /// For those that their issuer was asked about: fresh, and stale beyond that.
+    answers: (Duration, Duration),
     leeway: Duration,
 }
+
+/// A digest of everything that an issuer's configuration says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConfigDigest([u8; 32]);
 
 /// SHA-256 over the whole token and everything that the issuer's configuration says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +52,32 @@ impl TokenDigest {
         context.update(token.as_bytes());
         Self(context)
     }
+
+    #[cfg(test)]
+    pub(super) fn alone(self) -> Key {
+        Key(finish(self.0))
+    }
 }
 
 #[derive(Debug)]
 struct Entry {
     verified: Verified,
     validated_at: Timestamp,
+    fresh_for: Duration,
     time_to_live: Duration,
     weight: u32,
+}
+
+impl ConfigDigest {
+    pub(super) fn of(spec: &IssuerSpec) -> Self {
+        Self(digest(spec))
+    }
+
+    pub(super) fn key(&self, token: &TokenDigest) -> Key {
+        let mut context = token.0.clone();
+        context.update(&self.0);
+        Key(finish(context))
+    }
 }
 
 impl TokenCache {
@@ -63,39 +91,63 @@ impl TokenCache {
             .weigher(|_: &Key, entry: &Arc<Entry>| entry.weight)
             .expire_after(TimeToLive)
             .build();
-        Some(Self { entries, config: digest(spec), max_age: spec.cache.max_age, leeway: spec.leeway })
+        let max_age = spec.cache.max_age;
+        let answers = spec.introspection.as_ref().map(|how| (how.active_for.min(max_age), how.stale_for));
+        Some(Self { entries, max_age, answers: answers.unwrap_or_default(), leeway: spec.leeway })
     }
 
-    pub(super) fn key(&self, token: &TokenDigest) -> Key {
-        let mut context = token.0.clone();
-        context.update(&self.config);
-        Key(finish(context))
+    /// The valid token with this digest, if it is known and as good as if it were validated now. Without `keys`, only
+    /// one that none was needed for.
+    pub(super) fn find(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Verified> {
+        let entry = self.usable(key, keys, now)?;
+        (now.since(entry.validated_at) < entry.fresh_for).then(|| entry.verified.clone())
     }
 
-    /// The valid token with this digest, if it is known and as good as if it were validated now.
-    pub(super) fn find(&self, key: &Key, keys: &KeySet, now: Timestamp) -> Option<Verified> {
+    /// As [`TokenCache::find`], also where the issuer's answer is older than it may be, within the time for which the
+    /// configuration lets it serve all the same.
+    pub(super) fn find_stale(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Verified> {
+        self.usable(key, keys, now).map(|entry| entry.verified.clone())
+    }
+
+    fn usable(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Arc<Entry>> {
         let entry = self.entries.get(key)?;
         let verified = &entry.verified;
-        let fresh = entry.validated_at <= now
-            && now.since(entry.validated_at) < self.max_age
-            && now < verified.expires_at()
+        let signed = match (verified.key(), keys) {
+            (None, _) => true,
+            (Some(used), Some(keys)) => used.is_in(keys),
+            // No keys at the moment: they may come back.
+            (Some(_), None) => return None,
+        };
+        let usable = signed
+            && entry.validated_at <= now
+            && now.since(entry.validated_at) < entry.time_to_live
+            && verified.expires_at().is_none_or(|exp| now < exp)
             && claims::is_begun(verified.not_before(), now, self.leeway);
-        if fresh && verified.key().is_in(keys) {
-            return Some(verified.clone());
+        if !usable {
+            self.entries.invalidate(key);
+            return None;
         }
-        self.entries.invalidate(key);
-        None
+        Some(entry)
     }
 
     /// Keeps a token that was valid at `now`.
     pub(super) fn keep(&self, key: Key, verified: &Verified, now: Timestamp) {
-        let time_to_live = verified.expires_at().since(now).min(self.max_age);
+        let (fresh_for, stale_for) =
+            if verified.is_introspected() { self.answers } else { (self.max_age, Duration::ZERO) };
+        let left = verified.expires_at().map_or(Duration::MAX, |exp| exp.since(now));
+        let time_to_live = fresh_for.saturating_add(stale_for).min(left);
         if time_to_live.is_zero() {
+            self.forget(&key);
             return;
         }
         let weight = u32::try_from(OVERHEAD + object_bytes(verified.claims()) * 2).unwrap_or(u32::MAX);
-        self.entries
-            .insert(key, Arc::new(Entry { verified: verified.clone(), validated_at: now, time_to_live, weight }));
+        let (verified, validated_at) = (verified.clone(), now);
+        self.entries.insert(key, Arc::new(Entry { verified, validated_at, fresh_for, time_to_live, weight }));
+    }
+
+    /// Drops a token that is no longer good.
+    pub(super) fn forget(&self, key: &Key) {
+        self.entries.invalidate(key);
     }
 
     #[cfg(test)]
@@ -249,7 +301,7 @@ mod tests {
         let (spec, mint) = (spec(1 << 20), Mint::new());
         let (token, keys) = (mint.token(claims), mint.keys("k"));
         let cache = TokenCache::of(&spec).unwrap();
-        let key = cache.key(&TokenDigest::of(&token));
+        let key = ConfigDigest::of(&spec).key(&TokenDigest::of(&token));
         cache.keep(key, &jwt::validate(&spec, &keys, &token, at(0)).unwrap(), at(0));
         (cache, key, keys, mint)
     }
@@ -263,9 +315,9 @@ mod tests {
         ] {
             for (seconds, hit) in [(0, true), (last, true), (last + 1, false), (-1, false), (-3600, false)] {
                 let (cache, key, keys, _) = holding(&claims);
-                assert_eq!(cache.find(&key, &keys, at(seconds)).is_some(), hit, "{claims} at {seconds}");
+                assert_eq!(cache.find(&key, Some(&keys), at(seconds)).is_some(), hit, "{claims} at {seconds}");
                 // What was once found dead stays so.
-                assert_eq!(cache.find(&key, &keys, at(0)).is_some(), hit, "{claims} after {seconds}");
+                assert_eq!(cache.find(&key, Some(&keys), at(0)).is_some(), hit, "{claims} after {seconds}");
             }
         }
     }
@@ -273,7 +325,7 @@ mod tests {
     #[test]
     fn a_token_within_its_leeway_is_not_kept() {
         let (cache, key, keys, _) = holding(&json!({ "exp": NOW - 10 }));
-        assert!(cache.find(&key, &keys, at(0)).is_none());
+        assert!(cache.find(&key, Some(&keys), at(0)).is_none());
         assert_eq!(cache.settle().0, 0);
     }
 
@@ -283,10 +335,10 @@ mod tests {
         for (other_key, kid, hit) in [(false, "k", true), (false, "renamed", false), (true, "k", false)] {
             let (cache, key, _, mint) = holding(&claims);
             let keys = if other_key { Mint::new().keys(kid) } else { mint.keys(kid) };
-            assert_eq!(cache.find(&key, &keys, at(1)).is_some(), hit, "{other_key} {kid}");
+            assert_eq!(cache.find(&key, Some(&keys), at(1)).is_some(), hit, "{other_key} {kid}");
         }
         let (cache, key, ..) = holding(&claims);
-        assert!(cache.find(&key, &KeySet::default(), at(1)).is_none());
+        assert!(cache.find(&key, Some(&KeySet::default()), at(1)).is_none());
     }
 
     #[test]
@@ -297,7 +349,7 @@ mod tests {
         for index in 0..2_000 {
             let token = mint.token(&json!({ "exp": NOW + 3600, "jti": index, "pad": "x".repeat(index % 4000) }));
             let verified = jwt::validate(&spec, &keys, &token, at(0)).unwrap();
-            cache.keep(cache.key(&TokenDigest::of(&token)), &verified, at(0));
+            cache.keep(ConfigDigest::of(&spec).key(&TokenDigest::of(&token)), &verified, at(0));
             bytes_sent += token.len();
         }
         let (entries, weight) = cache.settle();
@@ -316,13 +368,13 @@ mod tests {
         whole.claims.tenant = ClaimPath::new(["a.b"]);
         let mut keys = Vec::new();
         for spec in [&base, &longer, &whole] {
-            let cache = TokenCache::of(spec).unwrap();
-            keys.extend(["a.b.c", "a.b.cc", "a.b.C"].map(|token| cache.key(&TokenDigest::of(token)).0));
+            let config = ConfigDigest::of(spec);
+            keys.extend(["a.b.c", "a.b.cc", "a.b.C"].map(|token| config.key(&TokenDigest::of(token)).0));
         }
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), 9);
-        let twin = TokenCache::of(&base.clone()).unwrap();
+        let twin = ConfigDigest::of(&base.clone());
         assert!(keys.contains(&twin.key(&TokenDigest::of("a.b.c")).0));
     }
 

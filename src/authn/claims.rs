@@ -19,8 +19,17 @@ pub(super) type Claims = Map<String, Value>;
 /// When a token may be used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Validity {
-    pub(super) expires_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
     pub(super) not_before: Option<Timestamp>,
+}
+
+/// Whether there must be an `exp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// In every JWT (RFC 9068 §2.2).
+    Required,
+    /// Introspection answers may go without (RFC 7662 §2.2).
+    Optional,
 }
 
 /// `iss`, if there is one.
@@ -46,6 +55,7 @@ pub(super) fn check_times(
     spec: &IssuerSpec,
     claims: &Claims,
     now: Timestamp,
+    expiry: Expiry,
     trace: &mut dyn Trace,
 ) -> Result<Validity, Failure> {
     let time = |check: Check, name: &str| match claims.get(name) {
@@ -55,17 +65,18 @@ pub(super) fn check_times(
             .map_err(|why| check.fails(Reason::TokenClaims, format!("`{name}` {why}"))),
     };
     let leeway = spec.leeway;
-    let Some(exp) = time(Check::Expiry, "exp")? else {
+    let exp = time(Check::Expiry, "exp")?;
+    if exp.is_none() && expiry == Expiry::Required {
         return Err(Check::Expiry.fails(Reason::TokenClaims, "there is no `exp`"));
-    };
-    if exp <= Timestamp::from_unix_seconds(0) {
+    }
+    if exp.is_some_and(|exp| exp <= Timestamp::from_unix_seconds(0)) {
         return Err(Check::Expiry.fails(Reason::TokenClaims, "`exp` is not after 1970"));
     }
-    if now >= exp.saturating_add(leeway) {
+    if let Some(exp) = exp.filter(|exp| is_over(*exp, now, leeway)) {
         let detail = format!("`exp` is {exp:?}, it is {now:?}, the leeway is {leeway:?}");
         return Err(Check::Expiry.fails(Reason::TokenExpired, detail));
     }
-    trace.passed(Check::Expiry, format_args!("`exp` is {exp:?}, it is {now:?}"));
+    trace.passed(Check::Expiry, format_args!("{}, it is {now:?}", seen_time("exp", exp)));
 
     let nbf = time(Check::NotBefore, "nbf")?;
     if let Some(nbf) = nbf.filter(|nbf| now.saturating_add(leeway) < *nbf) {
@@ -81,13 +92,18 @@ pub(super) fn check_times(
     }
     trace.passed(Check::IssuedAt, format_args!("{}", seen_time("iat", iat)));
 
-    let lifetime = exp.since(iat.unwrap_or(now));
-    if let Some(max) = spec.max_lifetime.filter(|max| lifetime > *max) {
+    let lifetime = exp.map(|exp| exp.since(iat.unwrap_or(now)));
+    if let (Some(lifetime), Some(max)) = (lifetime, spec.max_lifetime)
+        && lifetime > max
+    {
         let from = if iat.is_some() { "`iat`" } else { "now" };
         let detail = format!("it lives {lifetime:?} from {from}, the maximum is {max:?}");
         return Err(Check::Lifetime.fails(Reason::TokenLifetime, detail));
     }
-    trace.passed(Check::Lifetime, format_args!("{lifetime:?}"));
+    match lifetime {
+        Some(lifetime) => trace.passed(Check::Lifetime, format_args!("{lifetime:?}")),
+        None => trace.passed(Check::Lifetime, format_args!("not told")),
+    }
     Ok(Validity { expires_at: exp, not_before: nbf })
 }
 
@@ -99,7 +115,7 @@ fn seen_time(name: &str, time: Option<Timestamp>) -> String {
 const MAX_SECONDS: i64 = 253_402_300_799;
 
 /// Reads a NumericDate (RFC 7519 §2): seconds since 1970, with a fraction if need be; cut to milliseconds.
-fn numeric_date(value: &Value, in_strings: bool) -> Result<Timestamp, &'static str> {
+pub(super) fn numeric_date(value: &Value, in_strings: bool) -> Result<Timestamp, &'static str> {
     const OUT_OF_RANGE: &str = "is out of range";
     let millis = match value {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
@@ -152,7 +168,7 @@ pub(super) fn check_kind(claims: &Claims) -> Result<(), Failure> {
     }
 }
 
-/// The types of `sub` and of the audience; the claims of RFC 9068 §2.2 where they are required.
+/// The types of `sub` and of the audience, and the length of the chain of actors.
 pub(super) fn check_types(spec: &IssuerSpec, claims: &Claims) -> Result<(), Failure> {
     let refuse = |detail: String| Err(Check::Claims.fails(Reason::TokenClaims, detail));
     if claims.get("sub").is_some_and(|sub| !sub.is_string()) {
@@ -169,16 +185,43 @@ pub(super) fn check_types(spec: &IssuerSpec, claims: &Claims) -> Result<(), Fail
             return refuse(format!("{name} is neither a text nor a list of texts"));
         }
     }
-    if spec.rfc9068 {
-        for name in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
-            if !claims.contains_key(name) {
-                return refuse(format!("there is no `{name}`, which RFC 9068 requires"));
-            }
+    check_actors(claims, "act")?;
+    check_actors(claims, "may_act")
+}
+
+/// Most actors that a token may have passed through.
+pub(super) const MAX_ACTORS: usize = 8;
+
+/// Each actor is an object that may hold the one before it (RFC 8693 §4.1).
+fn check_actors(claims: &Claims, name: &str) -> Result<(), Failure> {
+    let (mut members, mut actors) = (claims, 0);
+    while let Some(actor) = members.get(name) {
+        let Value::Object(inner) = actor else {
+            return Err(Check::Claims.fails(Reason::TokenClaims, format!("`{name}` is not an object")));
+        };
+        (members, actors) = (inner, actors + 1);
+        if actors > MAX_ACTORS {
+            let detail = format!("`{name}` is nested more than {MAX_ACTORS} deep");
+            return Err(Check::Claims.fails(Reason::ActorChain, detail));
         }
-        for name in ["sub", "client_id", "jti"] {
-            if claims.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                return refuse(format!("`{name}` is not a text, which RFC 9068 requires"));
-            }
+    }
+    Ok(())
+}
+
+/// The claims of RFC 9068 §2.2, where they are required.
+pub(super) fn check_profile(spec: &IssuerSpec, claims: &Claims) -> Result<(), Failure> {
+    let refuse = |detail: String| Err(Check::Claims.fails(Reason::TokenClaims, detail));
+    if !spec.rfc9068 {
+        return Ok(());
+    }
+    for name in ["iss", "exp", "aud", "sub", "client_id", "iat", "jti"] {
+        if !claims.contains_key(name) {
+            return refuse(format!("there is no `{name}`, which RFC 9068 requires"));
+        }
+    }
+    for name in ["sub", "client_id", "jti"] {
+        if claims.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
+            return refuse(format!("`{name}` is not a text, which RFC 9068 requires"));
         }
     }
     Ok(())
@@ -186,7 +229,14 @@ pub(super) fn check_types(spec: &IssuerSpec, claims: &Claims) -> Result<(), Fail
 
 /// What the token is bound to. Only certificates are supported (RFC 8705 §3.1): a token bound to anything else, or to
 /// something besides, would be accepted from whoever holds it.
-pub(super) fn binding(claims: &Claims) -> Result<Option<Thumbprint>, Failure> {
+pub(super) fn binding(claims: &Claims, trace: &mut dyn Trace) -> Result<Option<Thumbprint>, Failure> {
+    let bound_to = thumbprint(claims)?;
+    let binding = if bound_to.is_some() { "bound to a certificate" } else { "not bound" };
+    trace.passed(Check::Binding, format_args!("{binding}"));
+    Ok(bound_to)
+}
+
+fn thumbprint(claims: &Claims) -> Result<Option<Thumbprint>, Failure> {
     let Some(cnf) = claims.get("cnf") else { return Ok(None) };
     let refuse = |detail: &str| Check::Binding.fails(Reason::TokenBinding, detail);
     let members = cnf.as_object().ok_or_else(|| refuse("`cnf` is not an object"))?;
@@ -201,6 +251,11 @@ pub(super) fn binding(claims: &Claims) -> Result<Option<Thumbprint>, Failure> {
 /// Whether a token of these times may be used at `now`, as [`check_times`] has it.
 pub(super) fn is_begun(not_before: Option<Timestamp>, now: Timestamp, leeway: Duration) -> bool {
     not_before.is_none_or(|nbf| now.saturating_add(leeway) >= nbf)
+}
+
+/// Whether a token with this `exp` has expired, as [`check_times`] has it.
+pub(super) fn is_over(expires_at: Timestamp, now: Timestamp, leeway: Duration) -> bool {
+    now >= expires_at.saturating_add(leeway)
 }
 
 #[cfg(test)]
@@ -276,7 +331,7 @@ mod tests {
 
     #[test]
     fn any_cnf_binds() {
-        let run = |cnf: Value| binding(json!({ "cnf": cnf }).as_object().unwrap()).map_err(|f| f.error.reason);
+        let run = |cnf: Value| thumbprint(json!({ "cnf": cnf }).as_object().unwrap()).map_err(|f| f.error.reason);
         let digest = URL_SAFE_NO_PAD.encode([7; 32]);
         assert_eq!(run(json!({ "x5t#S256": digest })), Ok(Some([7; 32])));
         for cnf in [
@@ -293,6 +348,27 @@ mod tests {
         ] {
             assert_eq!(run(cnf.clone()), Err(Reason::TokenBinding), "{cnf}");
         }
-        assert_eq!(binding(&Claims::new()), Ok(None));
+        assert_eq!(thumbprint(&Claims::new()), Ok(None));
+    }
+
+    #[test]
+    fn row_200_chains_of_actors_end() {
+        let chain = |name: &str, length: usize| {
+            let act = (0..length).fold(json!({}), |inner, _| json!({ "sub": "actor", name: inner }));
+            check_actors(act.as_object().unwrap(), name).map_err(|failure| failure.error.reason)
+        };
+        for name in ["act", "may_act"] {
+            // The outermost object holds the claims.
+            for length in 0..=MAX_ACTORS {
+                assert_eq!(chain(name, length), Ok(()), "{length}");
+            }
+            assert_eq!(chain(name, MAX_ACTORS + 1), Err(Reason::ActorChain));
+            assert_eq!(chain(name, 25), Err(Reason::ActorChain));
+            for act in [json!(null), json!("a"), json!([{}]), json!({ name: 1 })] {
+                let claims = json!({ name: act });
+                let refused = check_actors(claims.as_object().unwrap(), name).unwrap_err();
+                assert_eq!(refused.error.reason, Reason::TokenClaims, "{claims}");
+            }
+        }
     }
 }

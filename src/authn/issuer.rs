@@ -1,17 +1,21 @@
-//! A running issuer: its spec, keys and cache of validated tokens; and the authentication of one request.
+//! A running issuer: its spec, keys, provider and what it knows of tokens; and the authentication of one request.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Map, Value};
+use tokio::time::Instant;
 
-use super::cache::{TokenCache, TokenDigest};
-use super::claims;
+use super::cache::{ConfigDigest, Key, TokenCache, TokenDigest};
 use super::credential::{self, header_name};
-use super::jwt::{Checked, Token, Verified, unclaimed};
+use super::introspection::{Introspector, Question};
+use super::jwt::{Checked, Token};
+use super::keys::KeySet;
+use super::select::{self, Selected};
 use super::spec::IssuerSpec;
 use super::store::{Deps, KeyFileError, KeyStore};
-use super::trace::{Check, Failure, Outcome, Recorder, Trace, Unwatched};
+use super::trace::{Check, Failure, Trace, Unwatched};
+use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 use crate::core::event::{Event, Events};
@@ -21,14 +25,20 @@ use crate::core::request::Headers;
 use crate::provider::Provider;
 
 pub use super::error::AuthnError;
+pub use super::explain::{Report, explain};
+
+/// Longest wait for keys or an answer where nobody names a shorter one.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A running issuer. Survives reloads that leave its spec unchanged.
 #[derive(Debug)]
 pub struct Issuer {
-    spec: IssuerSpec,
+    spec: Arc<IssuerSpec>,
     keys: Arc<KeyStore>,
-    cache: Option<TokenCache>,
+    config: ConfigDigest,
+    cache: Option<Arc<TokenCache>>,
     provider: Option<Arc<Provider>>,
+    introspector: Option<Arc<Introspector>>,
     header: Arc<str>,
     events: Arc<dyn Events>,
 }
@@ -90,28 +100,12 @@ impl Issuer {
     }
 
     fn with_parts(spec: IssuerSpec, keys: Arc<KeyStore>, provider: Option<Arc<Provider>>, deps: &Deps) -> Arc<Self> {
-        let cache = TokenCache::of(&spec);
+        let (spec, events) = (Arc::new(spec), deps.events.clone());
+        let cache = TokenCache::of(&spec).map(Arc::new);
+        let introspector = Introspector::of(&spec, provider.as_ref(), cache.as_ref(), &events);
         let header = header_name(&spec.credential).into();
-        Arc::new(Self { spec, keys, cache, provider, header, events: deps.events.clone() })
-    }
-
-    /// Its endpoints, where the configuration has any: for introspection, and for tokens that are obtained there.
-    pub fn provider(&self) -> Option<&Arc<Provider>> {
-        self.provider.as_ref()
-    }
-
-    /// Judges anew whether a token that was accepted is still good, as far as can be told: where the issuer introspects
-    /// such tokens it is asked, past the cache; elsewhere its times alone are judged. An issuer that cannot be asked
-    /// says nothing against the token. The caller bounds the wait.
-    ///
-    /// # Errors
-    /// The token has expired ([`Reason::TokenExpired`]), is no longer active ([`Reason::TokenInactive`]), or is
-    /// refused for another reason that is its own.
-    pub async fn recheck(&self, token: &str, now: Timestamp) -> Result<(), AuthnError> {
-        let trace = &mut Unwatched;
-        let token = Token::decode(token, self.spec.max_token_bytes, trace)?;
-        claims::check_times(&self.spec, token.claims(), now, trace)?;
-        Ok(())
+        let config = ConfigDigest::of(&spec);
+        Arc::new(Self { spec, keys, config, cache, provider, introspector, header, events })
     }
 
     /// What the configuration says about it.
@@ -124,63 +118,170 @@ impl Issuer {
         &self.keys
     }
 
+    /// Its endpoints, where the configuration has any: for introspection, and for tokens that are obtained there.
+    pub fn provider(&self) -> Option<&Arc<Provider>> {
+        self.provider.as_ref()
+    }
+
+    /// Judges anew whether a token that was accepted is still good, as far as can be told: where the issuer introspects
+    /// such tokens it is asked, past the cache; elsewhere its signature and times alone are judged. An issuer that
+    /// cannot be asked, and keys that are not there, say nothing against the token. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// The token has expired ([`Reason::TokenExpired`]), is no longer active ([`Reason::TokenInactive`]), or is
+    /// refused for another reason that is its own.
+    pub async fn recheck(self: &Arc<Self>, token: &str, now: Timestamp) -> Result<(), AuthnError> {
+        let give_up = Instant::now() + LONGEST_WAIT;
+        let trace = &mut Unwatched;
+        let own = match select::select(&[self], token, trace)? {
+            Selected::Opaque(_) => None,
+            Selected::Jwt(_, token) => {
+                let checked = Checked::check(&self.spec, token, now, trace)?;
+                match self.verify(checked, give_up, trace).await {
+                    Ok(signed) => Some(signed),
+                    Err(failure) if failure.error.reason == Reason::KeysUnavailable => return Ok(()),
+                    Err(failure) => return Err(failure.into()),
+                }
+            }
+        };
+        match &self.introspector {
+            Some(introspector) if own.is_none() || self.spec.introspects_jwts() => {
+                let key = self.config.key(&TokenDigest::of(token));
+                let question = Question { key, token, own, keys: self.keys.current().ok(), now };
+                introspector.ask_again(question, give_up).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub(super) fn introspector(&self) -> Option<&Arc<Introspector>> {
+        self.introspector.as_ref()
+    }
+
     /// Verifies with the keys there are; where the token names one that is not, asks once whether there are newer.
-    async fn verify(&self, checked: Checked<'_, '_>, trace: &mut dyn Trace) -> Result<Verified, Failure> {
-        let current =
-            || self.keys.current().map_err(|error| Check::Key.fails(Reason::KeysUnavailable, error.to_string()));
+    pub(super) async fn verify(
+        &self,
+        checked: Checked<'_, '_>,
+        give_up: Instant,
+        trace: &mut dyn Trace,
+    ) -> Result<Signed, Failure> {
+        let unavailable = |why: String| Check::Key.fails(Reason::KeysUnavailable, why);
+        let current = || self.keys.current().map_err(|error| unavailable(error.to_string()));
         let mut keys = current()?;
         if let Some(kid) = checked.unknown_kid(&keys) {
-            self.keys.refetch_for(kid).await;
+            let refetched = tokio::time::timeout_at(give_up, self.keys.refetch_for(kid)).await;
+            refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
             keys = current()?;
         }
         checked.verify(&keys, trace)
     }
 
-    fn report_lookup(&self, hit: bool) {
-        self.events.report(Event::TokenCache { issuer: &self.spec.name, hit });
+    /// What the token comes to, all checks together.
+    async fn judge(
+        &self,
+        token: &str,
+        jwt: Option<Token<'_>>,
+        key: Key,
+        now: Timestamp,
+        give_up: Instant,
+    ) -> Result<Verified, AuthnError> {
+        let own = match jwt {
+            None => None,
+            Some(jwt) => {
+                let trace = &mut Unwatched;
+                let checked = Checked::check(&self.spec, jwt, now, trace)?;
+                let signed = self.verify(checked, give_up, trace).await?;
+                if !self.spec.introspects_jwts() {
+                    let verified = signed.alone(&self.spec)?;
+                    if let Some(cache) = &self.cache {
+                        cache.keep(key, &verified, now);
+                    }
+                    return Ok(verified);
+                }
+                Some(signed)
+            }
+        };
+        let Some(introspector) = &self.introspector else {
+            return Err(AuthnError::new(
+                Reason::InternalError,
+                "the issuer has no introspection, which such tokens need",
+            ));
+        };
+        introspector.ask(Question { key, token, own, keys: self.current_keys(), now }, give_up).await
+    }
+
+    fn current_keys(&self) -> Option<Arc<KeySet>> {
+        self.keys.current().ok()
+    }
+
+    /// Reports a look-up for a token that is introspected, or is not.
+    fn report_lookup(&self, introspected: bool, hit: bool) {
+        let issuer = &*self.spec.name;
+        if introspected {
+            self.events.report(Event::IntrospectionCache { issuer, hit });
+        } else if self.cache.is_some() {
+            self.events.report(Event::TokenCache { issuer, hit });
+        }
     }
 }
 
-/// Authenticates a request by the issuers that its rule accepts. `Ok(None)` where it carries no credential.
-///
-/// Waits only where a token names an unknown key; the caller of this function bounds that wait by the call's deadline.
+/// As [`authenticate_by`], for callers who bound the wait themselves.
 ///
 /// # Errors
-/// A credential that is not accepted, with the reason.
+/// As there.
 pub async fn authenticate<'h>(
     issuers: &[&Arc<Issuer>],
     headers: &Headers<'h>,
     caller: &Caller<'_>,
     now: Timestamp,
 ) -> Result<Option<Authenticated<'h>>, AuthnError> {
+    authenticate_by(issuers, headers, caller, now, Instant::now() + LONGEST_WAIT).await
+}
+
+/// Authenticates a request by the issuers that its rule accepts. `Ok(None)` where it carries no credential.
+///
+/// Waits only where a token names an unknown key, or its issuer is to be asked about it; and not beyond `give_up`: the
+/// reason then is that of what was waited for. What is under way goes on without the request.
+///
+/// # Errors
+/// A credential that is not accepted, with the reason.
+pub async fn authenticate_by<'h>(
+    issuers: &[&Arc<Issuer>],
+    headers: &Headers<'h>,
+    caller: &Caller<'_>,
+    now: Timestamp,
+    give_up: Instant,
+) -> Result<Option<Authenticated<'h>>, AuthnError> {
     let sources = issuers.iter().map(|issuer| &issuer.spec.credential);
     let Some(credential) = credential::extract(sources, headers)? else { return Ok(None) };
     let candidates: Vec<&Arc<Issuer>> =
         issuers.iter().copied().filter(|issuer| issuer.spec.credential == *credential.source).collect();
+    let token = credential.token;
     let authenticated = |issuer: &Arc<Issuer>, principal: &Arc<Principal>, cached| Authenticated {
-        token: credential.token,
+        token,
         issuer: Arc::clone(issuer),
         principal: Arc::clone(principal),
         header: Arc::clone(&issuer.header),
         cached,
     };
-    let max_bytes = max_token_bytes(&candidates);
-    let digest = (credential.token.len() <= max_bytes).then(|| TokenDigest::of(credential.token));
-
-    if let Some((issuer, verified)) = digest.as_ref().and_then(|digest| find_cached(&candidates, digest, now)) {
-        issuer.report_lookup(true);
+    let digest = (token.len() <= select::max_token_bytes(&candidates)).then(|| TokenDigest::of(token));
+    if let Some((issuer, verified)) = digest.as_ref().and_then(|digest| find_cached(&candidates, token, digest, now)) {
+        issuer.report_lookup(verified.is_introspected(), true);
         return Ok(Some(authenticated(issuer, verified.prove(caller)?, true)));
     }
-    let trace = &mut Unwatched;
-    let token = Token::decode(credential.token, max_bytes, trace)?;
-    let issuer = select(&candidates, &token)?;
-    if issuer.cache.is_some() {
-        issuer.report_lookup(false);
+    let (issuer, jwt) = match select::select(&candidates, token, &mut Unwatched)? {
+        Selected::Jwt(issuer, jwt) => (issuer, Some(jwt)),
+        Selected::Opaque(issuer) => (issuer, None),
+    };
+    let introspected = jwt.is_none() || issuer.spec.introspects_jwts();
+    // Whatever was selected is within the size.
+    let key = issuer.config.key(&digest.unwrap_or_else(|| TokenDigest::of(token)));
+    if let Some(error) = issuer.introspector.as_ref().and_then(|introspector| introspector.refusal(&key, now)) {
+        issuer.report_lookup(introspected, true);
+        return Err(error);
     }
-    let verified = issuer.verify(Checked::check(&issuer.spec, token, now, trace)?, trace).await?;
-    if let (Some(cache), Some(digest)) = (&issuer.cache, &digest) {
-        cache.keep(cache.key(digest), &verified, now);
-    }
+    issuer.report_lookup(introspected, false);
+    let verified = issuer.judge(token, jwt, key, now, give_up).await?;
     Ok(Some(authenticated(issuer, verified.prove(caller)?, false)))
 }
 
@@ -195,71 +296,23 @@ pub fn credential_headers<'i>(issuers: impl IntoIterator<Item = &'i Arc<Issuer>>
     headers
 }
 
-/// What the checks said of a token: the same run that decides on requests, watched.
-#[derive(Debug)]
-pub struct Report {
-    /// The issuer whose checks ran, where one claimed the token.
-    pub issuer: Option<Arc<str>>,
-    /// Every check in the order in which they run.
-    pub steps: Vec<(Check, Outcome)>,
-    /// The JOSE header, unverified, where it can be read.
-    pub header: Option<Map<String, Value>>,
-    /// The claims, unverified, where they can be read.
-    pub claims: Option<Map<String, Value>>,
-    /// How it ended.
-    pub result: Result<Arc<Principal>, AuthnError>,
-}
-
-/// Runs the checks on a token as [`authenticate`] does, for people. The cache is neither asked nor filled. Where two
-/// issuers read different headers, the caller names the one that is meant by passing it alone.
-pub async fn explain(issuers: &[&Arc<Issuer>], token: &str, caller: &Caller<'_>, now: Timestamp) -> Report {
-    let candidates = issuers;
-    let mut trace = Recorder::default();
-    let (mut chosen, mut parts) = (None, None);
-    let run = async {
-        let token = Token::decode(token, max_token_bytes(candidates), &mut trace)?;
-        parts = Some((token.header().clone(), token.claims().clone()));
-        let issuer = select(candidates, &token)?;
-        chosen = Some(issuer.spec.name.clone());
-        let verified = issuer.verify(Checked::check(&issuer.spec, token, now, &mut trace)?, &mut trace).await?;
-        let proven = verified.prove(caller).map_err(|error| Failure { check: Check::Possession, error })?;
-        let proof = if proven.bound_to.is_some() { "the caller's certificate is the one" } else { "none needed" };
-        trace.passed(Check::Possession, format_args!("{proof}"));
-        Ok::<_, Failure>(proven.clone())
-    };
-    let result = run.await;
-    let steps = trace.steps(result.as_ref().err());
-    let (header, claims) = parts.unzip();
-    Report { issuer: chosen, steps, header, claims, result: result.map_err(AuthnError::from) }
-}
-
-fn max_token_bytes(candidates: &[&Arc<Issuer>]) -> usize {
-    candidates.iter().map(|issuer| issuer.spec.max_token_bytes).max().unwrap_or(0)
-}
-
-/// The one candidate whose tokens have this `iss`. No other is tried afterwards, whatever its keys would say.
-fn select<'i>(candidates: &[&'i Arc<Issuer>], token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
-    let iss = token.issuer()?;
-    let mut claiming = candidates.iter().filter(|issuer| claims::is_of(&issuer.spec.issuer, iss));
-    match (claiming.next(), claiming.next()) {
-        (Some(issuer), None) => Ok(issuer),
-        (Some(_), Some(_)) => {
-            Err(Check::Issuer.fails(Reason::UnknownIssuer, "more than one accepted issuer claims it"))
-        }
-        (None, _) => Err(unclaimed(candidates.iter().map(|issuer| &issuer.spec.issuer), iss)),
-    }
-}
-
-/// Asks the candidates' caches. Whose cache knows a token was chosen for its `iss`, so no second candidate may claim it.
+/// Asks the candidates' caches. Whose cache knows a token once was chosen for it; it must be the choice among these
+/// candidates, too.
 fn find_cached<'i>(
     candidates: &[&'i Arc<Issuer>],
+    token: &str,
     digest: &TokenDigest,
     now: Timestamp,
 ) -> Option<(&'i Arc<Issuer>, Verified)> {
-    let found = candidates.iter().find_map(|issuer| {
+    let (hit, verified) = candidates.iter().find_map(|issuer| {
         let cache = issuer.cache.as_ref()?;
-        let keys = issuer.keys.current().ok()?;
-        Some((*issuer, cache.find(&cache.key(digest), &keys, now)?))
-    });
-    found.filter(|(hit, _)| candidates.iter().filter(|other| other.spec.issuer == hit.spec.issuer).count() == 1)
+        let found = cache.find(&issuer.config.key(digest), issuer.current_keys().as_deref(), now)?;
+        Some((*issuer, found))
+    })?;
+    let chosen = match (candidates, verified.key()) {
+        ([_], _) => true,
+        (_, Some(_)) => select::is_only_one(candidates, hit),
+        (_, None) => select::is_opaque_of(candidates, token, hit),
+    };
+    chosen.then_some((hit, verified))
 }

@@ -110,6 +110,14 @@ impl Header {
     }
 }
 
+/// Whether a text is to be taken for a JWT: what stands before its first dot decodes as a JOSE header that names an
+/// algorithm which `accepted` likes.
+pub(super) fn is_jwt(text: &str, accepted: impl Fn(&str) -> bool) -> bool {
+    let header = text.split('.').next().unwrap_or_default();
+    let members = URL_SAFE_NO_PAD.decode(header).ok().and_then(|bytes| json::parse_object(&bytes).ok());
+    members.is_some_and(|members| members.get("alg").and_then(Value::as_str).is_some_and(accepted))
+}
+
 /// Whether a `typ` or `cty` is one of these, whose `application/` may be left out (RFC 7515 §4.1.9). Media types have
 /// no case (RFC 2045 §5.1).
 fn is_media_type(text: &str, names: &[&str]) -> bool {

@@ -2,8 +2,9 @@
 //! token and the time.
 //!
 //! It runs in three stages, each a type that only the one before it makes: [`Token`] is decoded, [`Checked`] passed
-//! everything that needs no key (so that a hopeless token never causes a fetch), [`Verified`] is signed by the issuer.
-//! A principal comes out of the last alone, and only against proof of possession where the token asks for one.
+//! everything that needs no key (so that a hopeless token never causes a fetch), [`Signed`] is signed by the issuer. That
+//! becomes [`Verified`] as it is, or together with what the issuer says of it ([`super::introspection`]). A principal
+//! comes out of the last alone, and only against proof of possession where the token asks for one.
 
 use std::sync::Arc;
 
@@ -12,23 +13,23 @@ use serde_json::{Map, Value};
 use super::claims::{self, Claims, Validity};
 use super::error::{AuthnError, shown};
 use super::jose::{Compact, Header};
-use super::keys::{Fingerprint, KeySet, VerifyingKey};
+use super::json;
+use super::keys::KeySet;
 use super::spec::{Algorithm, IssuerClaim, IssuerSpec, KeySource};
 use super::trace::{Check, Failure, Trace, Unwatched};
-use super::{json, mapping};
+pub use super::verified::{Signed, UsedKey, Verified};
 use crate::clock::Timestamp;
-use crate::core::caller::{Caller, Thumbprint};
-use crate::core::principal::Principal;
+use crate::core::caller::Thumbprint;
 use crate::core::reason::Reason;
 
-/// Validates a token as one of this issuer's.
+/// Validates a token as one of this issuer's, by what it says itself.
 ///
 /// # Errors
 /// The first check that it does not pass.
 pub fn validate(spec: &IssuerSpec, keys: &KeySet, token: &str, now: Timestamp) -> Result<Verified, AuthnError> {
     let trace = &mut Unwatched;
     let token = Token::decode(token, spec.max_token_bytes, trace)?;
-    Ok(Checked::check(spec, token, now, trace)?.verify(keys, trace)?)
+    Ok(Checked::check(spec, token, now, trace)?.verify(keys, trace)?.alone(spec)?)
 }
 
 /// A token that could be read. Nothing in it is verified.
@@ -109,7 +110,6 @@ impl<'s, 't> Checked<'s, 't> {
     ) -> Result<Self, Failure> {
         check_size(token.bytes, spec.max_token_bytes)?;
         let claims = &token.claims;
-
         let iss = token.issuer()?;
         if !claims::is_of(&spec.issuer, iss) {
             return Err(unclaimed(std::iter::once(&spec.issuer), iss));
@@ -124,16 +124,18 @@ impl<'s, 't> Checked<'s, 't> {
             );
         }
         trace.passed(Check::KeyId, format_args!("{}", kid.map_or_else(|| "no `kid`".to_owned(), shown)));
-        let validity = claims::check_times(spec, claims, now, trace)?;
+        let validity = claims::check_times(spec, claims, now, claims::Expiry::Required, trace)?;
         token.header.check_type(spec.rfc9068)?;
         claims::check_kind(claims)?;
         trace
             .passed(Check::Type, format_args!("{}", token.header.text("typ").map_or_else(|| "no `typ`".into(), shown)));
         claims::check_types(spec, claims)?;
+        if !spec.introspects_jwts() {
+            // What is not there may come with the answer.
+            claims::check_profile(spec, claims)?;
+        }
         trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
-        let bound_to = claims::binding(claims)?;
-        let binding = if bound_to.is_some() { "bound to a certificate" } else { "not bound" };
-        trace.passed(Check::Binding, format_args!("{binding}"));
+        let bound_to = claims::binding(claims, trace)?;
         Ok(Self { spec, token, algorithm, validity, bound_to })
     }
 
@@ -146,7 +148,7 @@ impl<'s, 't> Checked<'s, 't> {
     ///
     /// # Errors
     /// No key fits, or none that does made the signature.
-    pub fn verify(self, keys: &KeySet, trace: &mut dyn Trace) -> Result<Verified, Failure> {
+    pub fn verify(self, keys: &KeySet, trace: &mut dyn Trace) -> Result<Signed, Failure> {
         let kid: Option<Arc<str>> = self.lookup_id().map(Arc::from);
         let (mut tried, mut made_by) = (0_usize, None);
         for key in keys.candidates(kid.as_deref(), self.algorithm) {
@@ -165,9 +167,8 @@ impl<'s, 't> Checked<'s, 't> {
             return Err(Check::Signature.fails(Reason::TokenSignature, detail));
         };
         trace.passed(Check::Signature, format_args!("`{}`", self.algorithm.as_str()));
-        let Validity { expires_at, not_before } = self.validity;
-        let principal = Arc::new(mapping::principal(self.spec, self.token.claims, expires_at, self.bound_to));
-        Ok(Verified { principal, not_before, key: UsedKey { fingerprint, kid, algorithm: self.algorithm } })
+        let key = UsedKey { fingerprint, kid, algorithm: self.algorithm };
+        Ok(Signed { claims: self.token.claims, validity: self.validity, bound_to: self.bound_to, key })
     }
 
     /// The id to look for. Keys from PEM files have none, whatever the token says.
@@ -218,66 +219,4 @@ pub(super) fn unclaimed<'c>(wanted: impl Iterator<Item = &'c IssuerClaim>, iss: 
         })
         .collect();
     Check::Issuer.fails(Reason::UnknownIssuer, format!("{seen}, wanted {}", wanted.join(" or ")))
-}
-
-/// Which key verified a token, and how it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsedKey {
-    fingerprint: Fingerprint,
-    kid: Option<Arc<str>>,
-    algorithm: Algorithm,
-}
-
-impl UsedKey {
-    /// Whether these keys would verify the token as well: the same key under the same id, for the same algorithm.
-    pub fn is_in(&self, keys: &KeySet) -> bool {
-        let same = |key: &VerifyingKey| *key.fingerprint() == self.fingerprint;
-        keys.candidates(self.kid.as_deref(), self.algorithm).any(same)
-    }
-}
-
-/// A token that this issuer signed and that is valid. Whom it speaks for is told against proof of possession.
-#[derive(Clone, Debug)]
-pub struct Verified {
-    principal: Arc<Principal>,
-    not_before: Option<Timestamp>,
-    key: UsedKey,
-}
-
-impl Verified {
-    /// Whom the token speaks for, if it is not bound to a certificate or the caller showed that one (RFC 8705 §3).
-    ///
-    /// # Errors
-    /// Another certificate, or none that Envoy reported.
-    pub fn prove(&self, caller: &Caller<'_>) -> Result<&Arc<Principal>, AuthnError> {
-        let Some(bound_to) = self.principal.bound_to else { return Ok(&self.principal) };
-        match caller.thumbprint() {
-            Ok(thumbprint) if thumbprint == bound_to => Ok(&self.principal),
-            Ok(_) => Err(AuthnError::new(
-                Reason::TokenBinding,
-                "the token is bound to another certificate than the caller's",
-            )),
-            Err(error) => {
-                let detail = format!("the token is bound to a certificate, and none can be compared: {error}");
-                Err(AuthnError::new(Reason::TokenBinding, detail))
-            }
-        }
-    }
-
-    /// The key that verified it.
-    pub fn key(&self) -> &UsedKey {
-        &self.key
-    }
-
-    pub(super) fn expires_at(&self) -> Timestamp {
-        self.principal.expires_at
-    }
-
-    pub(super) fn not_before(&self) -> Option<Timestamp> {
-        self.not_before
-    }
-
-    pub(super) fn claims(&self) -> &Map<String, Value> {
-        &self.principal.claims
-    }
 }

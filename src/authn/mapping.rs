@@ -11,29 +11,32 @@ use crate::clock::Timestamp;
 use crate::core::caller::Thumbprint;
 use crate::core::principal::{ClaimPath, Principal, Scopes};
 
-/// Whom verified claims speak for.
+/// Whom verified claims speak for. `own` are those that the token itself holds, where its issuer added others: of two
+/// places for one thing, what the token says counts.
 pub(super) fn principal(
     spec: &IssuerSpec,
+    own: Option<&Claims>,
     claims: Claims,
     expires_at: Timestamp,
     bound_to: Option<Thumbprint>,
 ) -> Principal {
     let mapping = &spec.claims;
+    let told_by = |paths: &[ClaimPath]| own.filter(|own| is_told(paths, own)).unwrap_or(&claims);
     let one = |path: &ClaimPath| path.find(&claims).and_then(Value::as_str).and_then(non_empty);
     let mapped = mapping.extra.iter().filter_map(|(name, path)| Some((name.clone(), path.find(&claims)?.clone())));
     Principal {
         issuer: spec.name.clone(),
         issuer_url: claims.get("iss").and_then(Value::as_str).map(Arc::from),
         subject: one(&mapping.subject),
-        client: mapping.client.iter().find_map(|path| path.find(&claims).and_then(single)),
+        client: mapping.client.iter().find_map(|path| path.find(told_by(&mapping.client)).and_then(single)),
         service: mapping.service.as_ref().and_then(one),
         tenant: mapping.tenant.as_ref().and_then(one),
         audience: mapping.audience.find(&claims).and_then(texts).unwrap_or_default(),
-        scopes: scopes(spec, &claims),
+        scopes: scopes(spec, told_by(&mapping.scopes)),
         roles: mapping
             .roles
             .iter()
-            .filter_map(|path| texts(path.find(&claims).filter(|v| v.is_array())?))
+            .filter_map(|path| texts(path.find(told_by(&mapping.roles)).filter(|v| v.is_array())?))
             .flatten()
             .collect(),
         mapped: mapped.collect(),
@@ -41,6 +44,11 @@ pub(super) fn principal(
         bound_to,
         claims: Arc::new(claims),
     }
+}
+
+/// Whether one of these paths leads somewhere.
+pub(super) fn is_told(paths: &[ClaimPath], claims: &Claims) -> bool {
+    paths.iter().any(|path| path.find(claims).is_some_and(|value| !value.is_null()))
 }
 
 fn non_empty(text: &str) -> Option<Box<str>> {

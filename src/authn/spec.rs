@@ -105,6 +105,13 @@ pub struct IssuerSpec {
     pub ready_without_keys: bool,
 }
 
+impl IssuerSpec {
+    /// Whether JWTs that passed the local checks are introspected.
+    pub fn introspects_jwts(&self) -> bool {
+        self.introspection.as_ref().is_some_and(|introspection| introspection.jwts)
+    }
+}
+
 /// What an issuer's tokens look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenFormat {

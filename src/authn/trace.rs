@@ -27,6 +27,8 @@ macro_rules! checks {
 checks! {
     /// The token's length.
     Size = "size";
+    /// Length, prefix and alphabet of an opaque token.
+    Shape = "opaque form";
     /// Three parts of strict base64url (RFC 7515 §7.1).
     Form = "compact form";
     /// The JOSE header: JSON without duplicates, nothing that is not supported.
@@ -57,11 +59,47 @@ checks! {
     Key = "key";
     /// The signature.
     Signature = "signature";
+    /// What the issuer says of it (RFC 7662).
+    Introspection = "introspection";
+    /// That says nothing else than the token does.
+    Merge = "agreement";
     /// Proof that the sender holds what `cnf` names.
     Possession = "proof of possession";
 }
 
+/// Which checks there are for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// A JWT that is judged by itself.
+    Jwt,
+    /// A JWT whose issuer is asked as well.
+    IntrospectedJwt,
+    /// A text that only its issuer understands.
+    Opaque,
+}
+
 impl Check {
+    fn is_on(self, course: Course) -> bool {
+        match self {
+            Self::Shape => course == Course::Opaque,
+            Self::Form | Self::Header | Self::Payload | Self::Algorithm | Self::KeyId | Self::Key | Self::Signature => {
+                course != Course::Opaque
+            }
+            Self::Introspection => course != Course::Jwt,
+            Self::Merge => course == Course::IntrospectedJwt,
+            Self::Size
+            | Self::Issuer
+            | Self::Expiry
+            | Self::NotBefore
+            | Self::IssuedAt
+            | Self::Lifetime
+            | Self::Type
+            | Self::Claims
+            | Self::Binding
+            | Self::Possession => true,
+        }
+    }
+
     pub(crate) fn fails(self, reason: Reason, detail: impl Into<String>) -> Failure {
         Failure { check: self, error: AuthnError::new(reason, detail) }
     }
@@ -126,8 +164,8 @@ impl Trace for Recorder {
 }
 
 impl Recorder {
-    /// Every check with its outcome, in the order in which they run.
-    pub(crate) fn steps(mut self, failure: Option<&Failure>) -> Vec<(Check, Outcome)> {
+    /// Every check of this course with its outcome, in the order in which they run.
+    pub(crate) fn steps(mut self, course: Course, failure: Option<&Failure>) -> Vec<(Check, Outcome)> {
         let mut outcome = |check: Check| match failure {
             Some(failure) if failure.check == check => Outcome::Failed(failure.error.clone()),
             _ => match self.0.iter_mut().find(|(passed, _)| *passed == check) {
@@ -135,6 +173,6 @@ impl Recorder {
                 None => Outcome::NotReached,
             },
         };
-        Check::ALL.iter().map(|check| (*check, outcome(*check))).collect()
+        Check::ALL.iter().filter(|check| check.is_on(course)).map(|check| (*check, outcome(*check))).collect()
     }
 }

@@ -117,6 +117,10 @@ impl NeedsToken<'_> {
 
 const AUTHORIZATION: &str = "authorization";
 
+/// Where a caller's own credentials are, whatever the issuers read: where a rule attaches a token, that token alone
+/// travels on.
+const CALLERS_OWN: [&str; 2] = [AUTHORIZATION, "proxy-authorization"];
+
 /// Decides on a request by the rule that matches it.
 ///
 /// `credential_headers` are the headers that any issuer's credentials may come in: of them only the one whose token was
@@ -248,9 +252,12 @@ impl Decision<'_> {
         }
         // As sent to the letter: what upstreams may fold to the same name was not verified.
         let stays = |name: &str| kept == Some(name) || set.iter().any(|(of_ours, _)| **of_ours == *name);
+        let callers = if self.rule.upstream_token.is_some() { &CALLERS_OWN[..] } else { &[] };
+        let callers = callers.iter().copied().filter(|name| credentials.iter().all(|listed| **listed != **name));
+        let credentials: Vec<&str> = credentials.iter().map(|name| &**name).chain(callers).collect();
         let mut remove: Vec<Cow<'static, str>> = Vec::new();
-        let exact = table.reserved().iter().chain(credentials).filter(|name| !stays(name));
-        remove.extend(exact.map(|name| Cow::Owned(name.to_string())));
+        let exact = table.reserved().iter().map(|name| &**name).chain(credentials.iter().copied());
+        remove.extend(exact.filter(|name| !stays(name)).map(|name| Cow::Owned(name.to_owned())));
         let folded: Vec<Cow<'_, str>> = credentials.iter().map(|name| fold(name)).collect();
         for line in self.facts.headers.iter() {
             let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));

@@ -47,7 +47,8 @@ pub enum Event<'a> {
         /// When.
         at: Timestamp,
     },
-    /// A call to a provider's endpoint ended, or was not made.
+    /// A call to a provider's endpoint ended, or was not made: told once for each call, however many attempts it had.
+    /// One that was given up by who made it is not told.
     ProviderCall {
         /// The provider's name: that of its issuer or token in the configuration.
         provider: &'a str,
@@ -55,17 +56,21 @@ pub enum Event<'a> {
         endpoint: &'static str,
         /// How it ended.
         outcome: CallOutcome,
-        /// How long it took, retries included; zero where it was not made.
+        /// How long it took, waiting for a place and retries included; zero where it was not made.
         took: Duration,
     },
-    /// Calls to a provider that are under way have become more or fewer.
+    /// Calls to a provider that are under way have become more or fewer. A call counts from when it has a place to when
+    /// it has ended or was given up, its retries and the pauses between them included; those that wait for a place do
+    /// not count, and fetches of metadata never do. The last number told is the right one.
     ProviderInFlight {
         /// The provider's name.
         provider: &'a str,
         /// How many there are now.
         calls: usize,
     },
-    /// A provider's breaker changed.
+    /// A provider's breaker changed, or came into being (closed). An open one stays open until a call comes after its
+    /// pause: that one probes, and while it is under way the breaker is half open. A probe that tells nothing (it was
+    /// given up, or could not be sent) opens it again, and the next call probes. The last state told is the right one.
     Breaker {
         /// The provider's name.
         provider: &'a str,

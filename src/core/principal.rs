@@ -24,6 +24,11 @@ impl ClaimPath {
         Self::new(text.split('.'))
     }
 
+    /// The outermost name.
+    pub fn root(&self) -> Option<&str> {
+        self.0.first().map(|name| &**name)
+    }
+
     /// The claim in these claims, if it is there.
     pub fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.0.split_first()?;
@@ -106,7 +111,7 @@ pub struct Principal {
     pub mapped: Vec<(Arc<str>, Value)>,
     /// All verified claims.
     pub claims: Arc<Map<String, Value>>,
-    /// `exp`, without leeway.
+    /// `exp`, without leeway; of an opaque token whose issuer names none, when the issuer's word no longer counts.
     pub expires_at: Timestamp,
     /// The certificate that the token is bound to (RFC 8705 §3), for which proof was or must be shown.
     pub bound_to: Option<Thumbprint>,

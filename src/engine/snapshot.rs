@@ -98,14 +98,19 @@ impl Snapshot {
         &self.tokens
     }
 
-    /// Waits for every issuer's first keys, at most this long. Whether they are there.
+    /// Waits for the first keys of every issuer that must have them, at most this long. Whether they are there.
     pub(super) async fn first_keys(&self, limit: Duration) -> bool {
-        join_all(self.issuers.iter().map(|issuer| issuer.keys().wait(limit))).await.into_iter().all(|there| there)
+        join_all(self.needed().map(|issuer| issuer.keys().wait(limit))).await.into_iter().all(|there| there)
     }
 
-    /// The names of issuers that never had keys.
+    /// The issuers without whose keys nothing is ready.
+    fn needed(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.issuers.iter().filter(|issuer| !issuer.spec().ready_without_keys)
+    }
+
+    /// The names of issuers that never had keys, and must have them.
     pub(super) fn issuers_without_keys(&self) -> Vec<Arc<str>> {
-        let without = self.issuers.iter().filter(|issuer| issuer.keys().status().last_success.is_none());
+        let without = self.needed().filter(|issuer| issuer.keys().status().last_success.is_none());
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
@@ -159,18 +164,16 @@ impl Snapshot {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
             return (Authentication::Refused(Reason::InternalError), None);
         };
-        let asked = authn::authenticate(&issuers, &facts.headers, &facts.caller, now);
-        match tokio::time::timeout_at(patience, asked).await {
-            Ok(Ok(Some(found))) => {
+        match authn::authenticate_by(&issuers, &facts.headers, &facts.caller, now, patience).await {
+            Ok(Some(found)) => {
                 let (principal, header) = (Arc::clone(&found.principal), Arc::clone(&found.header));
                 (Authentication::Verified { principal, header }, Some(found))
             }
-            Ok(Ok(None)) => (Authentication::Absent, None),
-            Ok(Err(error)) => {
+            Ok(None) => (Authentication::Absent, None),
+            Err(error) => {
                 tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
                 (Authentication::Refused(error.reason), None)
             }
-            Err(_) => (Authentication::Refused(Reason::KeysUnavailable), None),
         }
     }
 

@@ -10,11 +10,8 @@ use crate::secret::SecretSource;
 
 /// For `payments`, with the scope `payments.charge`.
 pub(super) fn exchange() -> TokenSpec {
-    let cache = ExchangeCacheSpec {
-        max_age: Duration::from_secs(300),
-        margin: Duration::from_secs(10),
-        max_bytes: 1 << 20,
-    };
+    let cache =
+        ExchangeCacheSpec { max_age: Duration::from_secs(300), margin: Duration::from_secs(10), max_bytes: 1 << 20 };
     spec(Grant::Exchange(ExchangeSpec {
         subject_token_type: TokenType::AccessToken,
         requested_token_type: None,

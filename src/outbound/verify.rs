@@ -37,7 +37,8 @@ pub(super) struct Jwt {
 impl Jwt {
     /// `exp`, as it says.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        let seconds = self.claims.get("exp")?.as_f64().filter(|seconds| (1.0..=LAST_SECOND as f64).contains(seconds))?;
+        let seconds =
+            self.claims.get("exp")?.as_f64().filter(|seconds| (1.0..=LAST_SECOND as f64).contains(seconds))?;
         #[allow(clippy::cast_possible_truncation, reason = "the range was checked; the fraction is cut")]
         let whole = seconds.floor() as i64;
         Some(Timestamp::from_unix_seconds(whole))
@@ -134,7 +135,8 @@ async fn verify(issuer: &Issuer, token: &str, now: Timestamp) -> Result<Arc<Prin
         let _ = tokio::time::timeout(KEYS_LIMIT, issuer.keys().refetch_for(kid)).await;
         keys = issuer.keys().current().map_err(unavailable)?;
     }
-    let verified = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
+    let signed = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
+    let verified = signed.alone(issuer.spec()).map_err(|failure| failure.error)?;
     verified.prove(&Caller::new("", "")).cloned()
 }
 

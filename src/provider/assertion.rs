@@ -57,10 +57,12 @@ impl Assertion<'_> {
             | AssertionAlgorithm::PS384
             | AssertionAlgorithm::PS512 => EncodingKey::from_rsa_pem(&pem)
                 .map_err(|_| fail("holds no RSA private key in PEM (PKCS#8 or PKCS#1, without a passphrase)"))?,
-            AssertionAlgorithm::ES256 => ec(&pem, &ECDSA_P256_SHA256_FIXED_SIGNING)
-                .ok_or_else(|| fail("holds no EC private key on P-256 in PEM (PKCS#8 or SEC1, without a passphrase)"))?,
-            AssertionAlgorithm::ES384 => ec(&pem, &ECDSA_P384_SHA384_FIXED_SIGNING)
-                .ok_or_else(|| fail("holds no EC private key on P-384 in PEM (PKCS#8 or SEC1, without a passphrase)"))?,
+            AssertionAlgorithm::ES256 => ec(&pem, &ECDSA_P256_SHA256_FIXED_SIGNING).ok_or_else(|| {
+                fail("holds no EC private key on P-256 in PEM (PKCS#8 or SEC1, without a passphrase)")
+            })?,
+            AssertionAlgorithm::ES384 => ec(&pem, &ECDSA_P384_SHA384_FIXED_SIGNING).ok_or_else(|| {
+                fail("holds no EC private key on P-384 in PEM (PKCS#8 or SEC1, without a passphrase)")
+            })?,
             AssertionAlgorithm::EdDSA => EncodingKey::from_ed_pem(&pem)
                 .map_err(|_| fail("holds no Ed25519 private key in PEM (PKCS#8, without a passphrase)"))?,
         };

@@ -9,15 +9,25 @@ use url::Url;
 use super::metadata::{MAX_METADATA_BYTES, Member, Metadata, MetadataError, Rules};
 use super::spec::ProviderSpec;
 use super::{CallError, Deps, Endpoint, Flights};
-use crate::core::event::Event;
+use crate::core::event::{CallOutcome, Event};
 use crate::net::{FetchError, FetchRequest};
 
-/// Metadata of this age are fetched anew, in the background …
-const REFRESH_AFTER: Duration = Duration::from_secs(600);
-/// … and after a failure again no sooner than this.
-const REFRESH_RETRY: Duration = Duration::from_secs(30);
-/// As long as there are none, a failure stands for this long, so that many calls are not many fetches.
-const FAILURE_STANDS: Duration = Duration::from_secs(1);
+/// How often metadata are fetched.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Those of this age are fetched anew, in the background …
+    refresh_after: Duration,
+    /// … and after a failure again no sooner than this.
+    refresh_retry: Duration,
+    /// As long as there are none, a failure stands for this long, so that many calls are not many fetches.
+    failure_stands: Duration,
+}
+
+const PACE: Pace = Pace {
+    refresh_after: Duration::from_secs(600),
+    refresh_retry: Duration::from_secs(30),
+    failure_stands: Duration::from_secs(1),
+};
 
 /// Where a provider's endpoints are.
 #[derive(Debug)]
@@ -25,6 +35,7 @@ pub(super) struct Endpoints(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    pace: Pace,
     spec: ProviderSpec,
     deps: Deps,
     known: Mutex<Known>,
@@ -53,8 +64,12 @@ struct Urls {
 
 impl Endpoints {
     pub(super) fn new(spec: &ProviderSpec, deps: &Deps) -> Self {
+        Self::with_pace(spec, deps, PACE)
+    }
+
+    fn with_pace(spec: &ProviderSpec, deps: &Deps, pace: Pace) -> Self {
         let (known, flights) = (Mutex::default(), Flights::default());
-        Self(Arc::new(Shared { spec: spec.clone(), deps: deps.clone(), known, flights }))
+        Self(Arc::new(Shared { pace, spec: spec.clone(), deps: deps.clone(), known, flights }))
     }
 
     /// The URL of an endpoint, for a client that authenticates by certificate or otherwise.
@@ -85,20 +100,20 @@ impl Endpoints {
             let (shared, url, issuer) = (Arc::clone(&self.0), url.clone(), Arc::clone(issuer));
             self.0.flights.join((), move || async move { shared.refresh(&url, &issuer).await })
         };
-        let now = Instant::now();
+        let (now, pace) = (Instant::now(), self.0.pace);
         let (good, failed) = {
             let known = self.0.known();
             (known.good.clone(), known.failed.clone())
         };
         let failed_within = |pause| failed.as_ref().filter(|(_, at)| now.duration_since(*at) < pause);
         if let Some((good, since)) = good {
-            if now.duration_since(since) >= REFRESH_AFTER && failed_within(REFRESH_RETRY).is_none() {
+            if now.duration_since(since) >= pace.refresh_after && failed_within(pace.refresh_retry).is_none() {
                 // It runs on its own.
                 let _ = fetch();
             }
             return Ok(good);
         }
-        if let Some((error, _)) = failed_within(FAILURE_STANDS) {
+        if let Some((error, _)) = failed_within(pace.failure_stands) {
             return Err(error.clone());
         }
         fetch().landed().await.unwrap_or(Err(CallError::Fetch(FetchError::Timeout)))
@@ -114,7 +129,7 @@ impl Shared {
         let began = Instant::now();
         let found = self.fetch(url, issuer).await.map(Arc::new);
         let outcome = match &found {
-            Ok(_) => crate::core::event::CallOutcome::Answered,
+            Ok(_) => CallOutcome::Answered,
             Err(error) => error.outcome(),
         };
         let (provider, took) = (&*self.spec.name, began.elapsed());
@@ -147,8 +162,7 @@ impl Shared {
             allowed_hosts: &self.spec.allowed_hosts,
             allow_insecure_http: self.spec.transport.allow_insecure_http,
         };
-        let metadata =
-            Metadata::read(&answer.body, &rules).map_err(|error| CallError::Metadata(error.to_string()))?;
+        let metadata = Metadata::read(&answer.body, &rules).map_err(|error| CallError::Metadata(error.to_string()))?;
         let plain = |member| metadata.url(member, &rules);
         let mutual_tls = |member| metadata.mutual_tls_url(member, &rules);
         let urls = |url: &dyn Fn(Member) -> Result<Url, MetadataError>| Urls {
@@ -158,3 +172,6 @@ impl Shared {
         Ok(Found { plain: urls(&plain), mutual_tls: urls(&mutual_tls) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,13 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::duration::DurationHistogram;
+use super::provider::ProviderMetrics;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
 
 /// Label names with their values.
-type Labels<const N: usize> = [(&'static str, Arc<str>); N];
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
+pub(super) type Labels<const N: usize> = [(&'static str, Arc<str>); N];
+pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
 /// The `rule` label of answers that no rule had a part in.
 const NO_RULE: &str = "-";
@@ -38,6 +39,7 @@ pub(super) struct Metrics {
     generation: Gauge,
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
+    providers: ProviderMetrics,
     rules: Handles<RuleHandles>,
     issuers: Handles<IssuerHandles>,
 }
@@ -91,6 +93,7 @@ impl Default for Metrics {
             panics: registered!("panics", "Decisions that panicked and were answered with a denial"),
             rules: Handles::default(),
             issuers: Handles::default(),
+            providers: ProviderMetrics::register(&mut registry),
             registry,
         }
     }
@@ -162,7 +165,7 @@ impl Metrics {
             | Event::IntrospectionCache { .. }
             | Event::Introspected { .. }
             | Event::ExchangeCache { .. }
-            | Event::TokenObtained { .. } => {}
+            | Event::TokenObtained { .. } => self.providers.event(event),
             Event::Panic => _ = self.panics.inc(),
         }
     }
@@ -173,7 +176,7 @@ fn decision_labels(rule: &str, reason: Reason) -> Labels<3> {
     [("rule", rule.into()), ("outcome", outcome.into()), ("reason", reason.code().into())]
 }
 
-fn yes_no(yes: bool) -> Arc<str> {
+pub(super) fn yes_no(yes: bool) -> Arc<str> {
     if yes { "true" } else { "false" }.into()
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::core::answer::DecisionId;
 use crate::core::decide::refuse;
-use crate::core::event::RefreshOutcome;
+use crate::core::event::{BreakerState, CallOutcome, IntrospectionOutcome, RefreshOutcome};
 use crate::core::reason::Reason;
 use crate::core::rule::{Action, DenialStyle, Injection, Rule};
 
@@ -17,14 +17,22 @@ fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }
 
-fn every_event() -> [Event<'static>; 6] {
-    let issuer = "keycloak";
+fn every_event() -> [Event<'static>; 13] {
+    let (issuer, provider, token) = ("keycloak", "keycloak", "payments");
+    let (took, expires_at) = (Duration::from_millis(30), Some(Timestamp::from_unix_seconds(1_700_000_300)));
     [
         Event::TokenCache { issuer, hit: true },
         Event::KeyRefresh { issuer, outcome: RefreshOutcome::Fresh, keys: 3 },
         Event::KeyRefused { issuer, why: "too short" },
         Event::UnknownKid { issuer, refetched: false },
         Event::Reload { applied: true, generation: 4, at: Timestamp::from_unix_millis(1_700_000_000_500) },
+        Event::ProviderCall { provider, endpoint: "introspection", outcome: CallOutcome::Answered, took },
+        Event::ProviderInFlight { provider, calls: 3 },
+        Event::Breaker { provider, state: BreakerState::HalfOpen },
+        Event::IntrospectionCache { issuer, hit: true },
+        Event::Introspected { issuer, outcome: IntrospectionOutcome::Inactive },
+        Event::ExchangeCache { token, hit: false },
+        Event::TokenObtained { token, obtained: true, expires_at },
         Event::Panic,
     ]
 }
@@ -100,6 +108,38 @@ fn events_are_counted() {
     }
     drop(busy);
     assert!(recorder.exposition(Exposition::OpenMetrics).contains("\ntollgate_checks_in_flight 0\n"));
+}
+
+#[test]
+fn providers_and_their_tokens_are_counted() {
+    let recorder = exercised();
+    let busy = CallOutcome::Busy;
+    let call = Event::ProviderCall { provider: "keycloak", endpoint: "token", outcome: busy, took: Duration::ZERO };
+    recorder.report(call);
+    recorder.report(Event::TokenObtained { token: "payments", obtained: false, expires_at: None });
+    let text = recorder.exposition(Exposition::OpenMetrics);
+    for line in [
+        r#"tollgate_provider_calls_total{provider="keycloak",endpoint="introspection",outcome="answered"} 1"#,
+        r#"tollgate_provider_calls_total{provider="keycloak",endpoint="token",outcome="busy"} 1"#,
+        r#"tollgate_provider_call_duration_seconds_bucket{le="0.025",provider="keycloak",endpoint="introspection"} 0"#,
+        r#"tollgate_provider_call_duration_seconds_bucket{le="0.05",provider="keycloak",endpoint="introspection"} 1"#,
+        r#"tollgate_provider_calls_in_flight{provider="keycloak"} 3"#,
+        r#"tollgate_provider_breaker{provider="keycloak",state="closed"} 0"#,
+        r#"tollgate_provider_breaker{provider="keycloak",state="half_open"} 1"#,
+        r#"tollgate_provider_breaker{provider="keycloak",state="open"} 0"#,
+        r#"tollgate_introspection_cache_lookups_total{issuer="keycloak",result="hit"} 1"#,
+        r#"tollgate_introspections_total{issuer="keycloak",outcome="inactive"} 1"#,
+        r#"tollgate_exchange_cache_lookups_total{token="payments",result="miss"} 1"#,
+        r#"tollgate_tokens_obtained_total{token="payments",obtained="true"} 1"#,
+        r#"tollgate_tokens_obtained_total{token="payments",obtained="false"} 1"#,
+        r#"tollgate_token_expiry_timestamp_seconds{token="payments"} 1700000300.0"#,
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+    }
+    assert!(
+        !text.contains(r#"le="0.05",provider="keycloak",endpoint="token""#),
+        "a call that was not made took no time"
+    );
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Reads `tests/corpus/*.yaml` and compares decisions with what is written there.
 //!
+//! A file has its policy under `config`, or names one of `examples/issuers` under `example`: then its issuers get keys of
+//! ours, and the rest of it is run as it is shipped.
+//!
 //! In a case, `request` and `token` are laid over the file's `defaults`: maps are merged, `null` takes away. Claims that
 //! are times may be written `"+300"` or `"-10.5"`, counted from the file's `now`; in further quotes they stay strings.
 
@@ -96,7 +99,10 @@ impl Corpus {
         let document: Value = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let directory = tempfile::tempdir().unwrap();
         let keys = Keys::shared().directory.path().to_str().unwrap();
-        let config = document["config"].as_str().unwrap().replace("${KEYS}", keys);
+        let config = match document["example"].as_str() {
+            Some(example) => example_with_keys(example, keys),
+            None => document["config"].as_str().unwrap().replace("${KEYS}", keys),
+        };
         let socket = directory.path().join("gate.sock");
         let server = format!("server:\n  check: [{{ listen: \"unix:{}\", direction: inbound }}]\n", socket.display());
         let config_file = directory.path().join("policy.yaml");
@@ -138,6 +144,22 @@ impl Corpus {
     pub async fn gate(&self) -> Gate {
         Gate::start(self.engine().await).await
     }
+}
+
+/// A shipped policy of `examples/issuers`, with keys of ours in the place of its issuers' own.
+fn example_with_keys(name: &str, keys: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/issuers/{name}.yaml"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut policy: Value = serde_saphyr::from_str(&text).unwrap();
+    policy.as_object_mut().unwrap().remove("server");
+    for issuer in policy["issuers"].as_object_mut().unwrap().values_mut() {
+        issuer["keys"] = match issuer["keys"].get("pem") {
+            Some(_) => serde_json::json!({"pem": [format!("{keys}/rsa.pem")]}),
+            None => serde_json::json!({"jwks_file": format!("{keys}/keys.jwks")}),
+        };
+    }
+    // Every JSON document is a YAML document, section by section.
+    policy.as_object().unwrap().iter().map(|(key, section)| format!("{key}: {section}\n")).collect()
 }
 
 /// One case, with the file's defaults.

@@ -51,7 +51,9 @@ fn remedy(ProbeError { fetch, .. }: &ProbeError) -> &'static str {
             "if the provider's certificate is from an authority of your own, name that in `keys.ca_file`"
         }
         Some(FetchError::Trust(_)) => "`keys.ca_file` names authorities in PEM; check path, permissions and content",
-        Some(FetchError::Identity(_)) => "name the PEM files of a certificate and of its key; check path and permissions",
+        Some(FetchError::Identity(_)) => {
+            "name the PEM files of a certificate and of its key; check path and permissions"
+        }
         Some(FetchError::Timeout) => "look for what is slow on the way there, or raise `keys.timeout`",
         Some(FetchError::Status(300..=399)) => "redirects are not followed: configure the URL that this one leads to",
         Some(FetchError::Status(401 | 403)) => {

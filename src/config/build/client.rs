@@ -147,18 +147,21 @@ pub(super) fn filled_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> 
 }
 
 fn variable(at: &At<'_>, name: &str) -> Option<Box<str>> {
+    // What does not look like a name may be the secret itself, and is not shown.
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    let named = if name.bytes().all(plain) { format!(" `{}`", shown(name)) } else { String::new() };
     if name.is_empty() || name.contains(['=', '\0']) {
         at.error("expected the name of an environment variable");
         return None;
     }
     match std::env::var(name).map(zeroize::Zeroizing::new) {
         Ok(text) if text.trim().is_empty() => {
-            at.error(format!("the environment variable `{}` is empty", shown(name)));
+            at.error(format!("the environment variable{named} is empty"));
             None
         }
         Ok(_) => Some(name.into()),
         Err(_) => {
-            at.error(format!("the environment variable `{}` is not set, or not text", shown(name)));
+            at.error(format!("the environment variable{named} is not set, or not text"));
             None
         }
     }

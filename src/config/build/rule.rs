@@ -178,6 +178,8 @@ fn kind(at: &At<'_>, file: &RuleFile, upstream: Option<&Upstream<'_>>) -> Option
             at.missing("`require` is missing: the token is exchanged for the caller's, which must be verified first");
             None
         }
+        // Its error is there already.
+        (None, None) if file.upstream_token.is_some() => None,
         (None, None) => {
             at.missing("the rule does nothing: write `require`, `allow: anonymous`, `allow: optional` with `require`, or `deny: true`");
             None

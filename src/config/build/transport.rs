@@ -83,7 +83,9 @@ fn addresses(at: &At<'_>, list: &[String]) -> Option<Vec<IpAddr>> {
 
 fn proxy(at: &At<'_>, text: &str, allowed: &[IpAddr]) -> Option<Url> {
     let url = parsed(at, text, "http://")?;
-    let problem = if !matches!(url.scheme(), "https" | "http") {
+    let problem = if !url.has_host() && !text.contains('@') {
+        Some(format!("expected a URL, such as `http://proxy:3128`, found `{}`", shown(text)))
+    } else if !matches!(url.scheme(), "https" | "http") {
         Some(format!("`{}:` proxies are not supported; write `http:` or `https:`", url.scheme()))
     } else if !url.username().is_empty() || url.password().is_some() {
         Some("a URL holds no user name and password; proxies that ask for them are not supported".to_owned())

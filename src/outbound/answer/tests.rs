@@ -113,8 +113,7 @@ fn row_197_an_answer_that_cannot_be_used_is_no_token() {
         assert_eq!(reason(&client_credentials(), &changes), Err(Reason::UpstreamTokenRefused), "{changes}");
     }
     let duplicate = br#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#;
-    let bodies: [&[u8]; 7] =
-        [b"", b"null", b"[]", b"\"a\"", b"{", b"<html>503</html>", duplicate];
+    let bodies: [&[u8]; 7] = [b"", b"null", b"[]", b"\"a\"", b"{", b"<html>503</html>", duplicate];
     for body in bodies {
         let error = read(&exchange(), fetched(200, Some("application/json"), body)).unwrap_err();
         assert_eq!(error.reason, Reason::UpstreamTokenUnavailable, "{body:?}");

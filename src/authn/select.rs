@@ -1,0 +1,182 @@
+//! Which of the issuers that a rule accepts is to judge a token, by what it looks like alone.
+//!
+//! A text that decodes as a JOSE header with an algorithm of one of the issuers that issue JWTs is a JWT, and its `iss`
+//! chooses among those issuers. It stays one whatever comes of it: a JWT that fails is never shown to an introspection
+//! endpoint. Any other text belongs to the one issuer of opaque tokens whose filter it passes. Where two could have
+//! issued a text, neither did.
+
+use std::sync::Arc;
+
+use super::claims;
+use super::issuer::Issuer;
+use super::jose;
+use super::jwt::{Token, unclaimed};
+use super::spec::{OpaqueAlphabet, OpaqueFilter, TokenFormat};
+use super::trace::{Check, Failure, Trace};
+use crate::core::reason::Reason;
+
+/// A token and who is to judge it.
+#[derive(Debug)]
+pub(super) enum Selected<'i, 't> {
+    /// To be verified.
+    Jwt(&'i Arc<Issuer>, Token<'t>),
+    /// To be asked about.
+    Opaque(&'i Arc<Issuer>),
+}
+
+/// Chooses the issuer. No other is tried afterwards, whatever it would say.
+pub(super) fn select<'i, 't>(
+    candidates: &[&'i Arc<Issuer>],
+    token: &'t str,
+    trace: &mut dyn Trace,
+) -> Result<Selected<'i, 't>, Failure> {
+    select_watched(candidates, token, trace, |_| ())
+}
+
+/// As [`select`]; tells of a JWT that could be read, even if nobody claims it.
+pub(super) fn select_watched<'i, 't>(
+    candidates: &[&'i Arc<Issuer>],
+    token: &'t str,
+    trace: &mut dyn Trace,
+    read: impl FnOnce(&Token<'t>),
+) -> Result<Selected<'i, 't>, Failure> {
+    let max_bytes = max_token_bytes(candidates);
+    if token.len() > max_bytes {
+        let detail = format!("the token has {} bytes, the maximum is {max_bytes}", token.len());
+        return Err(Check::Size.fails(Reason::TokenTooLarge, detail));
+    }
+    if !is_jwt(candidates, token) {
+        match claiming_opaque(candidates, token)? {
+            Some(issuer) => {
+                trace.passed(Check::Size, format_args!("{} bytes, the maximum is {max_bytes}", token.len()));
+                trace.passed(Check::Shape, format_args!("as the issuer's opaque tokens look"));
+                return Ok(Selected::Opaque(issuer));
+            }
+            None if issuers_of_jwts(candidates).next().is_none() => {
+                let detail = "it has not the length, the prefix or the alphabet of an accepted issuer's opaque tokens";
+                return Err(Check::Shape.fails(Reason::TokenMalformed, detail));
+            }
+            // Nobody's: the checks of a JWT say what it lacks. They include its algorithm.
+            None => {}
+        }
+    }
+    let token = Token::decode(token, max_bytes, trace)?;
+    read(&token);
+    let issuer = claiming_jwt(candidates, &token)?;
+    Ok(Selected::Jwt(issuer, token))
+}
+
+/// Whether [`select`] would choose this issuer for this token, of which it is known that the issuer accepted it as an
+/// opaque one.
+pub(super) fn is_opaque_of(candidates: &[&Arc<Issuer>], token: &str, issuer: &Arc<Issuer>) -> bool {
+    !is_jwt(candidates, token)
+        && claiming_opaque(candidates, token).is_ok_and(|found| found.is_some_and(|found| Arc::ptr_eq(found, issuer)))
+}
+
+/// Whether no other candidate's JWTs have the same `iss` as those of this one.
+pub(super) fn is_only_one(candidates: &[&Arc<Issuer>], issuer: &Arc<Issuer>) -> bool {
+    issuers_of_jwts(candidates).filter(|other| other.spec().issuer == issuer.spec().issuer).count() == 1
+}
+
+pub(super) fn max_token_bytes(candidates: &[&Arc<Issuer>]) -> usize {
+    candidates.iter().map(|issuer| issuer.spec().max_token_bytes).max().unwrap_or(0)
+}
+
+fn issuers_of_jwts<'c, 'i>(candidates: &'c [&'i Arc<Issuer>]) -> impl Iterator<Item = &'i Arc<Issuer>> + 'c {
+    candidates.iter().copied().filter(|issuer| issuer.spec().tokens != TokenFormat::Opaque)
+}
+
+fn is_jwt(candidates: &[&Arc<Issuer>], token: &str) -> bool {
+    if candidates.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt) {
+        return true;
+    }
+    let signed_with = |alg: &str| {
+        issuers_of_jwts(candidates).any(|issuer| issuer.spec().algorithms.iter().any(|known| known.as_str() == alg))
+    };
+    issuers_of_jwts(candidates).next().is_some() && jose::is_jwt(token, signed_with)
+}
+
+/// The one candidate whose JWTs have this `iss`.
+fn claiming_jwt<'i>(candidates: &[&'i Arc<Issuer>], token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
+    let iss = token.issuer()?;
+    let mut claiming = issuers_of_jwts(candidates).filter(|issuer| claims::is_of(&issuer.spec().issuer, iss));
+    match (claiming.next(), claiming.next()) {
+        (Some(issuer), None) => Ok(issuer),
+        (Some(_), Some(_)) => {
+            Err(Check::Issuer.fails(Reason::UnknownIssuer, "more than one accepted issuer claims it"))
+        }
+        (None, _) => Err(unclaimed(issuers_of_jwts(candidates).map(|issuer| &issuer.spec().issuer), iss)),
+    }
+}
+
+/// The one candidate whose opaque tokens look like this text.
+fn claiming_opaque<'i>(candidates: &[&'i Arc<Issuer>], token: &str) -> Result<Option<&'i Arc<Issuer>>, Failure> {
+    let fits = |issuer: &&'i Arc<Issuer>| {
+        let spec = issuer.spec();
+        let may_be_opaque = spec.tokens != TokenFormat::Jwt && token.len() <= spec.max_token_bytes;
+        may_be_opaque && spec.introspection.as_ref().is_some_and(|how| is_like(&how.filter, token))
+    };
+    let mut claiming = candidates.iter().copied().filter(fits);
+    match (claiming.next(), claiming.next()) {
+        (found, None) => Ok(found),
+        (_, Some(_)) => {
+            let detail = "more than one accepted issuer has opaque tokens that look like this";
+            Err(Check::Shape.fails(Reason::UnknownIssuer, detail))
+        }
+    }
+}
+
+/// Whether a text looks like the tokens that a filter lets pass.
+fn is_like(filter: &OpaqueFilter, token: &str) -> bool {
+    let OpaqueFilter { min_bytes, max_bytes, prefix, alphabet } = filter;
+    let Some(rest) = token.strip_prefix(&**prefix) else { return false };
+    let rest = match alphabet {
+        OpaqueAlphabet::Token68 => rest.trim_end_matches('='),
+        OpaqueAlphabet::Base64Url | OpaqueAlphabet::Hex | OpaqueAlphabet::Alphanumeric => rest,
+    };
+    let is_letter = |byte: u8| match alphabet {
+        OpaqueAlphabet::Token68 => byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte),
+        OpaqueAlphabet::Base64Url => byte.is_ascii_alphanumeric() || b"-_".contains(&byte),
+        OpaqueAlphabet::Hex => byte.is_ascii_hexdigit(),
+        OpaqueAlphabet::Alphanumeric => byte.is_ascii_alphanumeric(),
+    };
+    (*min_bytes..=*max_bytes).contains(&token.len()) && !rest.is_empty() && rest.bytes().all(is_letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_look_at_length_prefix_and_alphabet() {
+        let fits = |prefix: &str, alphabet, token: &str| {
+            is_like(&OpaqueFilter { min_bytes: 4, max_bytes: 12, prefix: prefix.into(), alphabet }, token)
+        };
+        use OpaqueAlphabet::{Alphanumeric, Base64Url, Hex, Token68};
+        for (prefix, alphabet, token, want) in [
+            ("", Token68, "abcd", true),
+            ("", Token68, "abc", false),
+            ("", Token68, "abcdefghijkl", true),
+            ("", Token68, "abcdefghijklm", false),
+            ("", Token68, "a-._~+/Z9==", true),
+            ("", Token68, "====", false),
+            ("", Token68, "ab=cd", false),
+            ("", Token68, "ab&cd", false),
+            ("", Token68, "ab%41", false),
+            ("", Token68, "abcdé", false),
+            ("", Base64Url, "ab-_", true),
+            ("", Base64Url, "ab.c", false),
+            ("", Base64Url, "abc=", false),
+            ("", Hex, "09afAF", true),
+            ("", Hex, "09ag", false),
+            ("", Alphanumeric, "09az", true),
+            ("", Alphanumeric, "09-z", false),
+            ("at_", Hex, "at_09", true),
+            ("at_", Hex, "at_", false),
+            ("at_", Hex, "AT_09", false),
+            ("at_", Hex, "x_at_09", false),
+        ] {
+            assert_eq!(fits(prefix, alphabet, token), want, "{prefix} {alphabet:?} {token}");
+        }
+    }
+}
