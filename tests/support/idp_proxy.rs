@@ -1,4 +1,4 @@
-//! A proxy in front of a provider: it counts, and knows nothing else.
+//! A proxy in front of a provider: it counts requests by path and by grant, and knows nothing else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 use tollgate::demo::client::Call;
+use url::form_urlencoded;
 
 /// The proxy. It ends when it is dropped.
 pub(crate) struct Proxy {
@@ -48,9 +49,9 @@ impl Proxy {
         self.counts.lock().unwrap().get(path).copied().unwrap_or_default()
     }
 
-    /// How many requests there were.
-    pub(crate) fn total(&self) -> usize {
-        self.counts.lock().unwrap().values().sum()
+    /// How many requests there were for this `grant_type`.
+    pub(crate) fn grants(&self, grant: &str) -> usize {
+        self.count(&format!("grant_type {grant}"))
     }
 }
 
@@ -62,7 +63,12 @@ impl Drop for Proxy {
 
 async fn forward(request: Request<Incoming>, target: SocketAddr, counts: Counts) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
-    *counts.lock().unwrap().entry(parts.uri.path().to_owned()).or_default() += 1;
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let grant = form_urlencoded::parse(&body).find(|(name, _)| name == "grant_type");
+    let grant = grant.map(|(_, grant)| format!("grant_type {grant}"));
+    for counted in grant.into_iter().chain([parts.uri.path().to_owned()]) {
+        *counts.lock().unwrap().entry(counted).or_default() += 1;
+    }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut call = Call::get(&target.to_string(), path).method(parts.method);
     for (name, value) in &parts.headers {
@@ -71,7 +77,7 @@ async fn forward(request: Request<Incoming>, target: SocketAddr, counts: Counts)
             call = call.header(name.as_str(), value.to_str().unwrap());
         }
     }
-    call.body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    call.body = body;
     let reply = call.send(target).await.map_err(io::Error::other)?;
     let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;

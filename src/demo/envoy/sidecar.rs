@@ -25,7 +25,7 @@ pub struct Sidecar<'a> {
 }
 
 impl Sidecar<'_> {
-    /// The configuration. It waits for the gate as long as machines that do other things may need it to.
+    /// The configuration. It waits for the gate and for services as long as machines that do other things may need it to.
     ///
     /// # Errors
     /// Where the shipped files are not as this expects them.
@@ -40,6 +40,9 @@ impl Sidecar<'_> {
         for list in ["/static_resources/listeners", "/static_resources/clusters"] {
             let more = array(&mut outbound, list)?.split_off(0);
             array(&mut whole, list)?.extend(more);
+        }
+        for cluster in array(&mut whole, "/static_resources/clusters")? {
+            *at(cluster, "/connect_timeout")? = "10s".into();
         }
         // JSON is YAML.
         Ok(whole.to_string())

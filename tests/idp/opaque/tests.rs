@@ -16,7 +16,6 @@ use crate::support::{assert_denied, binary, eventually};
 
 /// Below the provider's URL.
 const INTROSPECTION: &str = "/token/introspection";
-const TOKEN: &str = "/token";
 /// The resource whose tokens are JWTs, and one whose tokens are opaque.
 const JWTS: &str = "https://orders.internal";
 const OPAQUE: &str = "https://stock.internal";
@@ -96,6 +95,7 @@ impl Stage {
         let upstream = Upstream::start(0).await.unwrap();
         let config = Shipped::inbound().between(0, 0, upstream.address(), &[Gate::Unix(at("inbound.sock"))]).unwrap();
         let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
+        let config = config.replace("connect_timeout: 1s", "connect_timeout: 10s").unwrap();
         let envoy = Envoy::start(&binary(), config.text()).await.unwrap();
         Self { provider: Some(provider), proxy, upstream, _gate: gate, envoy, keys, directory }
     }
@@ -222,11 +222,11 @@ async fn both_kinds_of_tokens_of_one_issuer_are_taken() {
     assert_eq!(stage.proxy.count(INTROSPECTION), 1);
     // A JWT whose signature is another's is not one that the provider is asked about.
     let forged = format!("{}.{}", jwt.rsplit_once('.').unwrap().0, "A".repeat(342));
-    stage.denied(&orders(&forged), 401, "bad_signature").await;
+    stage.denied(&orders(&forged), 401, "token_signature").await;
     assert_eq!(stage.proxy.count(INTROSPECTION), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_at_once_with_one_new_token_cost_one_introspection() {
     let stage = Stage::with(|policy| policy.replace("active: 1s", "active: 1m")).await;
     let token = stage.provider().token("orders.read", None).await;
@@ -237,7 +237,7 @@ async fn a_thousand_requests_at_once_with_one_new_token_cost_one_introspection()
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     assert_eq!(stage.upstream.take_seen().len(), 1000);
-    assert_eq!((stage.proxy.count(INTROSPECTION), stage.proxy.total()), (1, 1));
+    assert_eq!(stage.proxy.count(INTROSPECTION), 1);
 }
 
 #[tokio::test]
@@ -280,7 +280,7 @@ async fn the_services_own_token_is_attached_on_its_way_out() {
         attached.push(payments.take_seen().pop().unwrap().header("authorization").unwrap());
     }
     assert_eq!(attached[0], attached[1], "one token, whatever the service sends");
-    assert_eq!(stage.proxy.count(TOKEN), 1);
+    assert_eq!(stage.proxy.grants("client_credentials"), 1);
     // Whoever it is for takes it.
     let call = Call::get("orders.internal", "/stock").header("authorization", &attached[0]);
     let reply = call.send(stage.envoy.address()).await.unwrap();
