@@ -131,9 +131,9 @@ clean: ## Remove what was built and fetched
 
 .PHONY: need-java
 need-java:
-	@command -v java >/dev/null || { echo "error: java is not on the PATH: Keycloak needs Java 17 or newer. On Debian, apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+	@command -v java >/dev/null || { echo "error: java is not on the PATH: Keycloak needs Java 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
 	@version=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
-	    test "$${version:-0}" -ge 17 || { echo "error: this Java is version $${version:-unknown}: Keycloak needs 17 or newer. On Debian, apt-get install openjdk-17-jre-headless" >&2; exit 1; }
+	    test "$${version:-0}" -ge 17 || { echo "error: this Java is version $${version:-unknown}: Keycloak needs 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
 
 .PHONY: need-maven
 need-maven:

@@ -1,16 +1,19 @@
-//! A destination over TLS, with `envoy/outbound.yaml`: what the gate attaches reaches nobody but that destination.
+//! A destination over TLS, with `envoy/outbound.yaml`: the token that the gate attaches reaches nobody but that destination.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tollgate::demo::client::Call;
 use tollgate::demo::envoy::{Envoy, Gate, Shipped};
 use tollgate::demo::gate::LocalGate;
-use tollgate::demo::upstream::Upstream;
+use tollgate::demo::issuer::{CLIENTS, DevIssuer};
+use tollgate::demo::keycloak::claims;
+use tollgate::demo::upstream::{SeenRequest, Upstream};
 
 use crate::support::{Pki, binary};
 
@@ -18,12 +21,21 @@ const POLICY: &str = r#"
 server:
   check: [ { listen: "unix:DIRECTORY/outbound.sock", direction: outbound } ]
   deadline: 8s
-issuers: {}
+issuers:
+  shop:
+    issuer: ISSUER
+    keys: { discovery: true }
+    claims: { client: client_id, scopes: scopes }
+tokens:
+  ledger:
+    client_credentials:
+      issuer: shop
+      client: { id: demo-orders, secret_file: DIRECTORY/secret }
+      scopes: [write:payments]
 rules:
   - name: to-the-ledger
     match: { direction: outbound, hosts: [ledger.example.com] }
-    allow: anonymous
-    inject: { x-attached: "by the gate" }
+    upstream_token: ledger
   - name: to-payments
     match: { direction: outbound, hosts: [payments.internal] }
     allow: anonymous
@@ -66,17 +78,35 @@ impl Drop for Secure {
     }
 }
 
+/// The claims of the token that a service saw.
+fn token(seen: &SeenRequest) -> Option<Value> {
+    let header = seen.header("authorization")?;
+    Some(claims(header.strip_prefix("Bearer ").expect("a bearer token")))
+}
+
+/// Everything is there but who asks.
+struct Stage {
+    ledger: Secure,
+    payments: Upstream,
+    envoy: Envoy,
+    _gate: LocalGate,
+    _issuer: DevIssuer,
+}
+
 /// Envoy in front of a ledger with this certificate, trusting the authorities in `ca`.
-async fn stage(directory: &Path, ca: &Path, acceptor: TlsAcceptor) -> (LocalGate, Secure, Upstream, Envoy) {
+async fn stage(directory: &Path, ca: &Path, acceptor: TlsAcceptor) -> Stage {
+    let issuer = DevIssuer::start(0).await.unwrap();
+    std::fs::write(directory.join("secret"), CLIENTS[0].secret).unwrap();
     let socket = directory.join("outbound.sock");
     let policy = directory.join("policy.yaml");
-    std::fs::write(&policy, POLICY.replace("DIRECTORY", directory.to_str().unwrap())).unwrap();
+    std::fs::write(&policy, POLICY.replace("DIRECTORY", directory.to_str().unwrap()).replace("ISSUER", issuer.url()))
+        .unwrap();
     let gate = LocalGate::start(&policy).await.unwrap();
     let (ledger, payments) = (Secure::start(acceptor).await, Upstream::start(0).await.unwrap());
     let config = Shipped::outbound().towards(payments.address(), (ledger.address, ca), &[Gate::Unix(socket)]).unwrap();
     let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
     let envoy = Envoy::start(&binary(), config.text()).await.unwrap();
-    (gate, ledger, payments, envoy)
+    Stage { ledger, payments, envoy, _gate: gate, _issuer: issuer }
 }
 
 #[tokio::test]
@@ -84,32 +114,32 @@ async fn the_destination_gets_what_is_attached_over_tls_and_nobody_else_does() {
     let directory = tempfile::tempdir().unwrap();
     let (pki, ca) = (Pki::new(), directory.path().join("ca.crt"));
     pki.write_ca(&ca);
-    let (gate, ledger, payments, envoy) = stage(directory.path(), &ca, pki.acceptor("ledger.example.com")).await;
+    let stage = stage(directory.path(), &ca, pki.acceptor("ledger.example.com")).await;
+    let (ledger, payments, envoy) = (&stage.ledger, &stage.payments, stage.envoy.address());
 
-    let reply = Call::get("ledger.example.com", "/entries/1").send(envoy.address()).await.unwrap();
+    let reply = Call::get("ledger.example.com", "/entries/1").bearer("of-somebody-else").send(envoy).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let seen = ledger.upstream.take_seen().pop().unwrap();
-    assert_eq!(seen.headers["x-attached"], ["by the gate"]);
+    assert_eq!(token(&seen).unwrap()["client_id"], CLIENTS[0].id);
     assert_eq!(seen.version, "HTTP/2.0", "what the handshake settled");
     assert_eq!(*ledger.names.lock().unwrap(), [Some("ledger.example.com".to_owned())]);
 
-    // Another destination, and hosts that nobody named: in the header, in the request line, with ports and tricks.
-    assert_eq!(Call::get("payments.internal", "/").send(envoy.address()).await.unwrap().status, 200);
-    assert_eq!(payments.take_seen().pop().unwrap().header("x-attached"), None);
+    // Another destination, and hosts that nobody named.
+    assert_eq!(Call::get("payments.internal", "/").send(envoy).await.unwrap().status, 200);
+    assert_eq!(token(&payments.take_seen().pop().unwrap()), None);
     for host in ["evil.example", "ledger.example.com.evil.example", "evil.example:443", "127.0.0.1", "", "*"] {
-        let reply = Call::get(host, "/entries/1").send(envoy.address()).await.unwrap();
+        let reply = Call::get(host, "/entries/1").send(envoy).await.unwrap();
         assert!([400, 403, 404].contains(&reply.status.as_u16()), "{host:?}: {}", reply.status);
     }
+    // Headers that name another place change neither the way nor the token.
     for header in ["x-forwarded-host", "x-host", "x-envoy-original-dst-host", "x-original-host", "forwarded"] {
-        let call = Call::get("payments.internal", "/").header(header, "ledger.example.com");
-        let reply = call.send(envoy.address()).await.unwrap();
+        let reply = Call::get("payments.internal", "/").header(header, "ledger.example.com").send(envoy).await.unwrap();
         assert_eq!(reply.status, 200, "{header}");
-        assert_eq!(payments.take_seen().pop().unwrap().header("x-attached"), None, "{header}");
+        assert_eq!(token(&payments.take_seen().pop().unwrap()), None, "{header}");
         let call = Call::get("ledger.example.com", "/").header(header, &payments.address().to_string());
-        assert_eq!(call.send(envoy.address()).await.unwrap().status, 200, "{header}");
+        assert_eq!(call.send(envoy).await.unwrap().status, 200, "{header}");
         assert_eq!((ledger.upstream.take_seen().len(), payments.take_seen()), (1, vec![]), "{header}");
     }
-    gate.stop().await;
 }
 
 #[tokio::test]
@@ -123,10 +153,10 @@ async fn a_destination_that_cannot_prove_its_name_gets_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca.crt");
         ours.write_ca(&ca);
-        let (gate, ledger, payments, envoy) = stage(directory.path(), &ca, acceptor).await;
-        let reply = Call::get("ledger.example.com", "/entries/1").send(envoy.address()).await.unwrap();
+        let stage = stage(directory.path(), &ca, acceptor).await;
+        let reply = Call::get("ledger.example.com", "/entries/1").send(stage.envoy.address()).await.unwrap();
         assert_eq!(reply.status, 503, "{case}: {}", reply.text());
-        assert_eq!((ledger.upstream.take_seen(), payments.take_seen()), (vec![], vec![]), "{case}");
-        gate.stop().await;
+        assert_eq!(reply.json()["reason"], Value::Null, "{case}: Envoy says so, not the gate");
+        assert_eq!((stage.ledger.upstream.take_seen(), stage.payments.take_seen()), (vec![], vec![]), "{case}");
     }
 }

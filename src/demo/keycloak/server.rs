@@ -198,3 +198,57 @@ fn free_port() -> Result<u16, DemoError> {
         error: io::ErrorKind::AddrInUse.into(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A home whose Keycloak is this script.
+    fn home(script: &str) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        for folder in ["bin", "lib/quarkus"] {
+            fs::create_dir_all(home.path().join(folder)).unwrap();
+        }
+        fs::write(home.path().join("lib/quarkus-run.jar"), "").unwrap();
+        let program = home.path().join("bin/kc.sh");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        home
+    }
+
+    async fn eventually(what: &str, holds: impl Fn() -> bool) {
+        let late = Instant::now() + FAREWELL;
+        while !holds() {
+            assert!(Instant::now() < late, "{what}");
+            sleep(PAUSE).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_shows_the_end_of_the_log() {
+        let home = home("echo no memory is left; exit 7");
+        let error = Keycloak::start(home.path(), 0, "{}").await.unwrap_err().to_string();
+        assert!(error.contains("it ended with exit status: 7") && error.contains("no memory is left"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_ends_and_leaves_nothing_behind_when_it_is_no_longer_held() {
+        let home = home("echo started; exec sleep 600");
+        let directory = tempfile::tempdir().unwrap();
+        furnish(directory.path(), home.path(), "{}").unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+        let mut keycloak = Keycloak { directory: directory.keep(), address, process: None };
+        keycloak.process = Some(keycloak.spawn().unwrap());
+        eventually("it starts", || keycloak.log().contains("started")).await;
+        let directory = keycloak.directory.clone();
+        // Stopped and started again: its files stay.
+        keycloak.stop().await.unwrap();
+        assert!(directory.is_dir());
+        keycloak.process = Some(keycloak.spawn().unwrap());
+        eventually("it starts again", || keycloak.log().matches("started").count() == 2).await;
+        drop(keycloak);
+        eventually("its folder is removed", || !directory.exists()).await;
+    }
+}
