@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,8 @@ const FAREWELL: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs a command until it is told to stop, or until whoever runs this has ended, however: that closes standard input.
-/// Then it ends the whole process group and, unless it was told to stop, removes the folder `$1`. Who dies cannot tidy up.
+/// Then it ends the whole process group and removes the folder `$1`; where it was told to stop, it waits to hear whether
+/// to keep that. Who dies cannot tidy up.
 const GUARD: &str = r#"
 directory=$1; shift
 exec 3<&0 </dev/null
@@ -39,7 +40,8 @@ trap '' TERM
         if [ "$tries" -gt 100 ]; then kill -KILL "$child"; fi
         sleep 0.1
     done
-    if [ "$word" != stop ]; then rm -rf "$directory"; fi
+    if [ "$word" = stop ]; then read -r word <&3; fi
+    if [ "$word" != keep ]; then rm -rf "$directory"; fi
 } &
 wait "$child"
 "#;
@@ -58,6 +60,8 @@ pub struct Keycloak {
     directory: PathBuf,
     address: SocketAddr,
     process: Option<Child>,
+    /// The guard of one that was stopped: it removes the files unless it hears that they are still needed.
+    stopped: Option<ChildStdin>,
 }
 
 impl Keycloak {
@@ -73,7 +77,7 @@ impl Keycloak {
         furnish(directory.path(), home, realm).map_err(|error| DemoError::File { path: home.to_owned(), error })?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         // From here on the guard removes the folder.
-        let mut keycloak = Self { directory: directory.keep(), address, process: None };
+        let mut keycloak = Self { directory: directory.keep(), address, process: None, stopped: None };
         keycloak.start_again().await?;
         Ok(keycloak)
     }
@@ -85,6 +89,10 @@ impl Keycloak {
     pub async fn start_again(&mut self) -> Result<(), DemoError> {
         let failed = |why: String, log: &str| DemoError::Keycloak { why, log: tail(log) };
         let mut process = self.spawn().map_err(|error| failed(error.to_string(), ""))?;
+        // Another guard has the files now.
+        if let Some(mut guard) = self.stopped.take() {
+            guard.write_all(b"keep\n").map_err(|error| failed(error.to_string(), ""))?;
+        }
         let late = Instant::now() + PATIENCE;
         let realm = Realm::new(self.address);
         let why = loop {
@@ -111,6 +119,7 @@ impl Keycloak {
         let failed = |why: String| DemoError::Keycloak { why, log: String::new() };
         if let Some(mut guard) = process.stdin.take() {
             guard.write_all(b"stop\n").map_err(|error| failed(error.to_string()))?;
+            self.stopped = Some(guard);
         }
         let late = Instant::now() + FAREWELL;
         while process.try_wait().map_err(|error| failed(error.to_string()))?.is_none() {
@@ -154,10 +163,11 @@ impl Keycloak {
 
 impl Drop for Keycloak {
     fn drop(&mut self) {
+        // The guard's sign to end it all.
+        drop(self.stopped.take());
         match &mut self.process {
-            // The guard's sign to end it all.
             Some(process) => drop(process.stdin.take()),
-            // It is not running: the folder is ours to remove.
+            // It is not running.
             None => drop(fs::remove_dir_all(&self.directory)),
         }
     }
@@ -239,7 +249,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         furnish(directory.path(), home.path(), "{}").unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
-        let mut keycloak = Keycloak { directory: directory.keep(), address, process: None };
+        let mut keycloak = Keycloak { directory: directory.keep(), address, process: None, stopped: None };
         keycloak.process = Some(keycloak.spawn().unwrap());
         eventually("it starts", || keycloak.log().contains("started")).await;
         let directory = keycloak.directory.clone();
@@ -248,7 +258,12 @@ mod tests {
         assert!(directory.is_dir());
         keycloak.process = Some(keycloak.spawn().unwrap());
         eventually("it starts again", || keycloak.log().matches("started").count() == 2).await;
-        drop(keycloak);
+        // As where the process ends without a drop: the guards see nothing but that their inputs are closed.
+        keycloak.stop().await.unwrap();
+        let inputs = (keycloak.process.take(), keycloak.stopped.take());
+        std::mem::forget(keycloak);
+        assert!(directory.is_dir());
+        drop(inputs);
         eventually("its folder is removed", || !directory.exists()).await;
     }
 }
