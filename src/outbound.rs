@@ -239,4 +239,4 @@ impl Drop for TokenSource {
 }
 
 #[cfg(test)]
-mod fixture;
+mod tests;

@@ -57,6 +57,18 @@ pub(super) fn status(status: &Status) -> Value {
             })
         })
         .collect();
+    let tokens: Vec<Value> = status
+        .tokens
+        .iter()
+        .map(|token| {
+            json!({
+                "name": &*token.name,
+                "kind": token.kind,
+                "expires_at": token.expires_at.map(time),
+                "last_error": token.last_error,
+            })
+        })
+        .collect();
     let last_reload = status.last_reload.as_ref().map(|reload| {
         json!({
             "at": time(reload.at),
@@ -75,6 +87,7 @@ pub(super) fn status(status: &Status) -> Value {
         "rules": status.rules,
         "sources": sources(&status.sources),
         "issuers": issuers,
+        "tokens": tokens,
         "last_reload": last_reload,
     })
 }

@@ -303,3 +303,6 @@ impl Decision<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::actor::Actor;
 use super::cache::{ExchangeCache, Key, Terms};
 use super::requester::{Granted, Requester};
@@ -14,6 +16,10 @@ use crate::core::reason::Reason;
 use crate::provider::Flights;
 use crate::secret::Secret;
 
+/// Most exchanges of one token at a time, those included whose callers have given up. The provider's own places are
+/// fewer: what is beyond them waits there for a moment, and is then refused.
+const MAX_FLIGHTS: usize = 1024;
+
 /// One token that callers' tokens are exchanged for.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -22,12 +28,13 @@ pub(super) struct Exchange {
     terms: Terms,
     cache: ExchangeCache,
     flights: Flights<Key, Result<Secret, AuthnError>>,
+    room: Semaphore,
 }
 
 impl Exchange {
     pub(super) fn new(requester: Requester, spec: &ExchangeSpec, actor: Option<Actor>) -> Self {
         let (terms, cache) = (Terms::of(&requester), ExchangeCache::new(&spec.cache));
-        Self { requester, actor, terms, cache, flights: Flights::default() }
+        Self { requester, actor, terms, cache, flights: Flights::default(), room: Semaphore::new(MAX_FLIGHTS) }
     }
 
     /// From the cache, or by an exchange that goes on without its callers.
@@ -62,6 +69,9 @@ impl Exchange {
         subject: &OwnSubject,
         actor: Option<&(Secret, TokenType)>,
     ) -> Result<Secret, AuthnError> {
+        let Ok(_room) = self.room.try_acquire() else {
+            return Err(AuthnError::new(Reason::UpstreamTokenUnavailable, "too many exchanges are under way"));
+        };
         // Another flight may have landed after its callers looked and before they joined this one.
         if let Some(found) = self.cache.find(&key, self.requester.now()) {
             return Ok(found);

@@ -29,7 +29,7 @@ impl<'f> Form<'f> {
             }
         }
         pairs.extend(spec.audience.iter().map(|audience| ("audience", &**audience)));
-        pairs.extend(spec.resources.iter().map(|resource| ("resource", resource.as_str())));
+        pairs.extend(spec.resources.iter().map(|resource| ("resource", &**resource)));
         Self { pairs, scope: spec.scopes.join(" ") }
     }
 
@@ -46,7 +46,7 @@ impl<'f> Form<'f> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{client_credentials, exchange};
+    use super::super::tests::{client_credentials, exchange};
     use super::*;
 
     #[test]
@@ -64,7 +64,7 @@ mod tests {
 
         spec.audience.push("ledger".into());
         spec.scopes = vec!["a".into(), "b".into()];
-        spec.resources = vec!["https://one.example/".parse().unwrap(), "https://two.example/x".parse().unwrap()];
+        spec.resources = vec!["https://one.example".into(), "https://two.example/x".into()];
         let Grant::Exchange(grant) = &mut spec.grant else { panic!() };
         grant.requested_token_type = Some(TokenType::Jwt);
         let form = Form::new(&spec, Some("the-subject"), Some(("the-actor", TokenType::Jwt)));
@@ -77,7 +77,7 @@ mod tests {
                 ("actor_token_type", jwt),
                 ("audience", "payments"),
                 ("audience", "ledger"),
-                ("resource", "https://one.example/"),
+                ("resource", "https://one.example"),
                 ("resource", "https://two.example/x"),
                 ("scope", "a b"),
             ]

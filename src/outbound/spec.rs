@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::core::rule::{IssuerIndex, TokenIndex};
 use crate::provider::spec::{ClientSpec, ProviderSpec};
 
@@ -24,8 +22,8 @@ pub struct TokenSpec {
     pub audience: Vec<Box<str>>,
     /// `scope`, joined by spaces; empty: not sent.
     pub scopes: Vec<Box<str>>,
-    /// `resource` (RFC 8707), once for each.
-    pub resources: Vec<Url>,
+    /// `resource` (RFC 8707), once for each: absolute URIs, as they were written, since providers compare them so.
+    pub resources: Vec<Box<str>>,
     /// Longest token that is accepted from the provider.
     pub max_token_bytes: usize,
     /// Scopes that the provider may grant beside those that were asked for.

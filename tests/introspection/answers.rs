@@ -223,7 +223,7 @@ async fn a_slow_issuer_is_what_the_answer_names() {
     let answer = http(200, &["Content-Type: application/json"], active(&json!({})).to_string());
     idp.server.set(Answer::When(gate_open, answer));
     let gate = Gate::start(&[Named::new(&idp)]).await;
-    let refused = gate.answer("/", TOKEN, Duration::from_millis(50)).await;
+    let refused = gate.answer("/", TOKEN, Duration::from_secs(2)).await;
     assert_eq!(refused.reason, Reason::IntrospectionUnavailable);
     open.send(true).unwrap();
     until("the answer comes", || gate.events.count("active") == 1).await;

@@ -59,9 +59,7 @@ async fn without_its_actor_nothing_is_exchanged() {
     }
     assert_eq!(world.idp.count(), 0);
     // An exchange cannot act for another.
-    let mut setup = world.setup.lock().unwrap();
-    exchange_of(&mut setup.tokens[0]).actor = Some(ActorSpec::Token(TokenIndex(0)));
-    drop(setup);
+    exchange_of(&mut world.setup.lock().unwrap().tokens[0]).actor = Some(ActorSpec::Token(TokenIndex(0)));
     let error = world.engine.reload().await.unwrap_err();
     assert_eq!(error.messages(), ["tokens.payments: its actor is not a client_credentials token"]);
 }

@@ -1,10 +1,11 @@
 //! What a provider may answer, and what becomes of the request.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tollgate::authn::spec::{IssuerClaim, KeySource};
+use tollgate::authn::spec::{IntrospectionSpec, IssuerClaim, KeySource, OpaqueAlphabet, OpaqueFilter, UnknownBudget};
 use tollgate::core::reason::Reason;
 use tollgate::outbound::Subject;
 
@@ -61,6 +62,49 @@ async fn row_195_a_subject_token_that_ended_is_what_the_answer_names() {
         });
         assert_eq!(world.denied(0, Some(&subject)).await, Reason::TokenExpired, "{status} {code}");
         assert_eq!(world.idp.count(), 1);
+    }
+}
+
+/// Row 195: where its issuer says that the subject token is no longer good, that is the answer: 401.
+#[tokio::test]
+async fn row_195_a_subject_token_that_was_revoked_is_what_the_answer_names() {
+    for (revoked, reason) in [(true, Reason::TokenInactive), (false, Reason::UpstreamTokenUnavailable)] {
+        let world = World::with(&[("payments", exchange())], |setup| {
+            let client = setup.tokens[0].client.clone();
+            let issuer = &mut setup.issuers[0];
+            let provider = issuer.provider.as_mut().unwrap();
+            let endpoint = provider.token_endpoint.as_ref().unwrap().join("/introspect").unwrap();
+            provider.introspection_endpoint = Some(endpoint);
+            issuer.introspection = Some(IntrospectionSpec {
+                jwts: true,
+                client,
+                active_for: Duration::from_secs(30),
+                inactive_for: Duration::from_secs(5),
+                filter: OpaqueFilter {
+                    min_bytes: 16,
+                    max_bytes: 1024,
+                    prefix: "".into(),
+                    alphabet: OpaqueAlphabet::Token68,
+                },
+                unknown: UnknownBudget { per_second: 50, burst: 100, max_in_flight: 16 },
+                stale_for: Duration::ZERO,
+            });
+        })
+        .await;
+        let exchanged = Arc::new(AtomicBool::new(false));
+        world.idp.set(move |form| {
+            if form.head.starts_with("POST /introspect ") {
+                let active = !(revoked && exchanged.load(Ordering::SeqCst));
+                return Reply::Json(200, json!({ "active": active }));
+            }
+            exchanged.store(true, Ordering::SeqCst);
+            // What Keycloak says of a user who has logged out.
+            error(400, "invalid_request")
+        });
+        let subject = world.subject();
+        assert_eq!(world.denied(0, Some(&subject)).await, reason, "revoked: {revoked}");
+        let paths: Vec<bool> = world.idp.seen().iter().map(|form| form.head.starts_with("POST /token ")).collect();
+        assert_eq!(paths, [false, true, false], "introspected, exchanged, introspected anew");
     }
 }
 
@@ -175,7 +219,7 @@ async fn tokens_of_unknown_issuers_and_opaque_ones_are_taken_as_they_are() {
             answer["access_token"] = make(&mint, form, mint.grant_claims(form)).into();
             Reply::Json(200, answer)
         });
-        assert_eq!(world.allowed(0, Some(&subject)).await.is_empty(), false, "{what}");
+        assert!(!world.allowed(0, Some(&subject)).await.is_empty(), "{what}");
     }
     let mint = Arc::clone(&world.mint);
     world.idp.set(move |form| {

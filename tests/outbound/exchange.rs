@@ -59,6 +59,33 @@ async fn only_a_judged_token_is_exchanged() {
     assert_eq!(world.idp.count(), 0);
 }
 
+/// A rule that does without a token has nothing to exchange where none is sent.
+#[tokio::test]
+async fn without_a_token_there_is_nothing_to_exchange() {
+    let world = World::new(&[("payments", exchange())]).await;
+    let snapshot = world.engine.snapshot();
+    let error = snapshot.tokens()[0].obtain(None, world.now()).await.unwrap_err();
+    assert_eq!(error.reason, Reason::MissingToken);
+    assert_eq!(world.idp.count(), 0);
+}
+
+/// The provider's places are few; who finds none is told so, and no token goes on unexchanged.
+#[tokio::test]
+async fn a_flood_of_different_tokens_is_bounded_at_the_provider() {
+    let world = World::with(&[("payments", exchange())], |setup| {
+        let provider = setup.issuers[0].provider.as_mut().unwrap();
+        (provider.max_in_flight, provider.timeout) = (4, Duration::from_secs(2));
+    })
+    .await;
+    world.idp.set(|_| Reply::Hang);
+    let subjects: Vec<String> = (0..100).map(|_| world.subject()).collect();
+    let answers = join_all(subjects.iter().map(|subject| world.ask(0, Some(subject)))).await;
+    for (answer, subject) in answers.iter().zip(&subjects) {
+        assert_eq!(reason_of_denial(answer, Some(subject)), Reason::UpstreamTokenUnavailable);
+    }
+    assert_eq!(world.idp.count(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_requests_with_one_new_token_cost_one_exchange() {
     let world = Arc::new(World::new(&[("payments", exchange())]).await);

@@ -72,10 +72,6 @@ impl Idp {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
-    pub(crate) fn script(&self) -> Script {
-        Arc::clone(&self.script.lock().unwrap())
-    }
-
     pub(crate) fn seen(&self) -> Vec<Form> {
         self.seen.borrow().clone()
     }

@@ -11,15 +11,18 @@ use tollgate::engine::Engine;
 use crate::idp::{Idp, Reply, http};
 use crate::world::{World, eventually, exchange, own, reason_of_denial};
 
+/// Makes an endpoint fail.
+type Begin = Box<dyn Fn(&Idp)>;
+
 /// Every way in which an endpoint that can be reached fails; the answer's token would do.
-fn faults(world: &World) -> Vec<(&'static str, Box<dyn Fn(&Idp)>)> {
+fn faults(world: &World) -> Vec<(&'static str, Begin)> {
     let body = |mint: &crate::world::Mint, form: &crate::idp::Form| mint.grant(form).to_string();
     let fault = |make: fn(String) -> Reply| {
         let mint = Arc::clone(&world.mint);
         Box::new(move |idp: &Idp| {
             let mint = Arc::clone(&mint);
             idp.set(move |form| make(body(&mint, form)));
-        }) as Box<dyn Fn(&Idp)>
+        }) as Begin
     };
     const JSON: &[&str] = &["Content-Type: application/json"];
     vec![

@@ -138,13 +138,13 @@ fn common(
     let client = at.required("client", file.client, "tokens are given to clients that the provider knows");
     let client = client.and_then(|file| client::build(&at.key("client"), file, around));
     let audience = texts(&at.key("audience"), file.audience, "an audience");
-    let (resources, written) = resources(&at.key("resource"), file.resource);
+    let resources = resources(&at.key("resource"), file.resource);
     let scopes = scopes(&at.key("scopes"), file.scopes);
     let also_granted = self::scopes(&at.key("also_granted"), file.also_granted);
     for (index, scope) in also_granted.iter().enumerate().filter(|(_, scope)| scopes.contains(scope)) {
         at.key("also_granted").index(index).error(format!("`{}` is asked for already, under `scopes`", shown(scope)));
     }
-    let asked_for = if audience.is_empty() { written } else { audience.clone() };
+    let asked_for = if audience.is_empty() { resources.clone() } else { audience.clone() };
     let expect_audience = match file.expect_audience {
         Some(ByShape::Scalar(_)) => None,
         Some(ByShape::List(list)) => {
@@ -321,11 +321,10 @@ fn text_problem(text: &str, what: &str) -> Option<String> {
     (!good).then(|| format!("expected {what}: 1 to 2048 bytes without control characters"))
 }
 
-/// RFC 8707 §2: absolute URIs without fragment. With the text as it was written, which audiences repeat.
-fn resources(at: &At<'_>, file: Option<&OneOrMore>) -> (Vec<Url>, Vec<Box<str>>) {
+/// RFC 8707 §2: absolute URIs without fragment, kept as they were written: providers and audiences repeat them so.
+fn resources(at: &At<'_>, file: Option<&OneOrMore>) -> Vec<Box<str>> {
     let written = texts(at, file, "an absolute URI");
     let listed = matches!(file, Some(ByShape::List(_)));
-    let mut made = Vec::new();
     for (index, text) in written.iter().enumerate().filter(|(_, text)| text_problem(text, "").is_none()) {
         let item = if listed { at.index(index) } else { *at };
         match Url::parse(text) {
@@ -333,14 +332,14 @@ fn resources(at: &At<'_>, file: Option<&OneOrMore>) -> (Vec<Url>, Vec<Box<str>>)
                 item.error("a resource has no fragment (`#…`; RFC 8707 §2)");
             }
             Ok(url) if url.password().is_some() => item.error("a resource holds no password"),
-            Ok(url) => made.push(url),
+            Ok(_) => {}
             Err(_) => item.error(format!(
                 "expected an absolute URI, such as `https://payments.internal/api` (RFC 8707 §2), found `{}`",
                 shown(text)
             )),
         }
     }
-    (made, written)
+    written
 }
 
 fn scopes(at: &At<'_>, list: Option<&Vec<String>>) -> Vec<Box<str>> {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::answer::DecisionId;
+use crate::secret::Secret;
 
 const ID: DecisionId = DecisionId(0xabc);
 
@@ -83,5 +84,34 @@ fn row_220_a_tokens_words_stay_on_their_line_of_envoys_log() {
         ("100%0A", "100%250A"),
     ] {
         assert_eq!(one_line(text), line, "{text:?}");
+    }
+}
+
+fn with_token(set: Vec<(Arc<str>, String)>, remove: Vec<Cow<'static, str>>) -> AllowedRequest {
+    AllowedRequest { set, remove, response_headers: Vec::new(), bearer: Some(Secret::new("new-token")) }
+}
+
+#[test]
+fn an_obtained_token_is_set_over_whatever_was_sent_and_never_removed() {
+    let set = vec![("x-user-id".into(), "u1".into()), ("Authorization".into(), "Basic of-a-rule".into())];
+    let remove = vec![Cow::Borrowed("authorization"), Cow::Borrowed("AUTHORIZATION"), Cow::Borrowed("x-access-token")];
+    let response = response(&answer(Reason::Allowed, Verdict::Allow(with_token(set, remove))));
+    let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!() };
+    assert_eq!(ok.headers, [header("x-user-id", "u1"), header("authorization", "Bearer new-token")]);
+    assert!(ok.headers.iter().all(|set| set.append_action() == wire::AppendAction::OverwriteIfExistsOrAdd));
+    assert_eq!(ok.headers_to_remove, ["x-access-token"]);
+}
+
+#[test]
+fn row_202_an_obtained_token_is_in_its_header_alone() {
+    for reason in [Reason::Allowed, Reason::UpstreamTokenUnavailable] {
+        let answer = answer(reason, Verdict::Allow(with_token(Vec::new(), Vec::new())));
+        assert!(!format!("{answer:?}").contains("new-token"), "{answer:?}");
+        let mut response = response(&answer);
+        if let Some(HttpResponse::OkResponse(ok)) = &mut response.http_response {
+            assert!(reason.allows());
+            ok.headers.retain(|set| set.header.as_ref().unwrap().key != "authorization");
+        }
+        assert!(!format!("{response:?}").contains("new-token"), "{reason}: {response:?}");
     }
 }

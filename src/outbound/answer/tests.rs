@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 
-use super::super::fixture::{client_credentials, exchange};
+use super::super::tests::{client_credentials, exchange};
 use super::*;
 
 fn fetched(status: u16, content_type: Option<&str>, body: impl Into<Bytes>) -> Fetched {
@@ -191,7 +191,7 @@ fn row_195_error_answers_say_whose_fault_it_is() {
         for (spec, wanted) in [(exchange(), exchanging), (client_credentials(), own)] {
             let error = read(&spec, fetched(status, Some("application/json"), body.clone())).unwrap_err();
             assert_eq!(error.reason, wanted, "{status} {code:?}");
-            assert_eq!(error.detail.contains(code.unwrap_or("no error code")), true, "{}", error.detail);
+            assert!(error.detail.contains(code.unwrap_or("no error code")), "{}", error.detail);
         }
     }
 }

@@ -112,7 +112,7 @@ fn row_218_the_bound_holds_in_bytes() {
 
 #[test]
 fn row_198_keys_differ_in_every_part() {
-    use super::super::fixture::exchange;
+    use super::super::tests::exchange;
     use crate::outbound::spec::TokenSpec;
     use crate::provider::Provider;
     use crate::provider::spec::{BreakerSpec, ProviderSpec};
@@ -148,7 +148,7 @@ fn row_198_keys_differ_in_every_part() {
         change(|spec| spec.audience = vec!["payments ledger".into()]),
         change(|spec| spec.scopes.clear()),
         change(|spec| spec.scopes.push("more".into())),
-        change(|spec| spec.resources.push("https://one.example/".parse().unwrap())),
+        change(|spec| spec.resources.push("https://one.example/".into())),
         change(|spec| spec.client.id = "other".into()),
         change(|spec| spec.expect_audience = None),
         change(|spec| spec.also_granted.clear()),
