@@ -89,10 +89,6 @@ impl Keycloak {
     pub async fn start_again(&mut self) -> Result<(), DemoError> {
         let failed = |why: String, log: &str| DemoError::Keycloak { why, log: tail(log) };
         let mut process = self.spawn().map_err(|error| failed(error.to_string(), ""))?;
-        // Another guard has the files now.
-        if let Some(mut guard) = self.stopped.take() {
-            guard.write_all(b"keep\n").map_err(|error| failed(error.to_string(), ""))?;
-        }
         let late = Instant::now() + PATIENCE;
         let realm = Realm::new(self.address);
         let why = loop {
@@ -141,9 +137,9 @@ impl Keycloak {
         fs::read_to_string(self.directory.join("keycloak.log")).unwrap_or_default()
     }
 
-    fn spawn(&self) -> io::Result<Child> {
+    fn spawn(&mut self) -> io::Result<Child> {
         let log = fs::File::options().create(true).append(true).open(self.directory.join("keycloak.log"))?;
-        Command::new("sh")
+        let process = Command::new("sh")
             .args(["-c", GUARD, "sh"])
             .arg(&self.directory)
             .arg(self.directory.join("bin/kc.sh"))
@@ -157,7 +153,12 @@ impl Keycloak {
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .spawn()
+            .spawn()?;
+        // The new guard has the files now.
+        if let Some(mut guard) = self.stopped.take() {
+            guard.write_all(b"keep\n")?;
+        }
+        Ok(process)
     }
 }
 
