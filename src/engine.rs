@@ -29,7 +29,7 @@ use crate::core::request::{RawRequest, is_grpc};
 pub use load::LoadError;
 use load::{Built, Loader};
 pub use snapshot::Snapshot;
-pub use status::{IssuerStatus, Readiness, Reload, Status};
+pub use status::{IssuerStatus, NamedProvider, Readiness, Reload, Status};
 
 /// Decides. Cheap to share behind an `Arc`.
 #[derive(Debug)]
@@ -177,7 +177,7 @@ impl Engine {
         *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(reload);
     }
 
-    /// Whether every issuer has had keys. Once they had, that remains so: neither an outage nor a reload takes a replica
+    /// Whether every issuer that must have keys has had them. Once they had, that remains so: neither an outage nor a reload takes a replica
     /// that serves out of service.
     pub fn readiness(&self) -> Readiness {
         if self.ready.load(Ordering::Acquire) {

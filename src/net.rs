@@ -202,3 +202,24 @@ fn check(request: &FetchRequest) -> Result<(), FetchError> {
 fn has_user(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_202_credentials_are_marked_so_that_nothing_shows_or_indexes_them() {
+        let value = authorization("Basic ", &Secret::new("aHVudGVyMg==")).unwrap();
+        assert_eq!(value.as_bytes(), b"Basic aHVudGVyMg==");
+        assert!(value.is_sensitive());
+        assert_eq!(format!("{value:?}"), "Sensitive");
+        assert!(authorization("Bearer ", &Secret::new("a\r\nb")).is_err());
+    }
+
+    #[test]
+    fn row_202_an_answer_shows_no_body() {
+        let body = Bytes::from_static(b"t0ken");
+        let answer = Fetched { status: StatusCode::OK, headers: HeaderMap::new(), body };
+        assert_eq!(format!("{answer:?}"), "Fetched { status: 200, bytes: 5, .. }");
+    }
+}

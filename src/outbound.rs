@@ -26,13 +26,13 @@ use tokio::task::AbortHandle;
 
 use crate::authn::{AuthnError, Issuer};
 use crate::clock::Timestamp;
-use crate::provider::{Deps, Provider};
+use crate::provider::{CallError, Deps, Provider, Refusal};
 use crate::secret::Secret;
 use crate::watch::Watch;
 use actor::{Actor, TokenFile};
 use exchange::Exchange;
 use own::Own;
-use requester::Requester;
+use requester::{Cause, Failed, Requester};
 use spec::{ActorSpec, Grant, TokenSpec};
 
 /// A token that can be obtained. Survives reloads that leave it and what it depends on unchanged.
@@ -74,6 +74,35 @@ pub struct TriedOut {
     pub claims: Option<Map<String, Value>>,
     /// The issuer whose keys verified it, where one is known.
     pub verified_by: Option<Arc<str>>,
+    /// The scopes that the answer names, where it names any.
+    pub scope: Option<Box<str>>,
+    /// How long the token is.
+    pub bytes: usize,
+}
+
+/// Why a trial brought no token that the gate would send.
+#[derive(Clone, Debug)]
+pub struct TrialError {
+    /// What a request would be denied for.
+    pub error: AuthnError,
+    /// Why there is no answer, where there is none.
+    pub call: Option<CallError>,
+    /// What the provider said instead.
+    pub refusal: Option<Refusal>,
+    /// The claims of the token that came and is not one to be sent, where it is a JWT.
+    pub claims: Option<Map<String, Value>>,
+}
+
+impl From<Failed> for TrialError {
+    fn from(Failed { error, cause, .. }: Failed) -> Self {
+        let (mut call, mut refusal, mut claims) = (None, None, None);
+        match *cause {
+            Cause::Call(why) => call = Some(why),
+            Cause::Refusal(said) => refusal = Some(said),
+            Cause::Unfit(jwt) => claims = jwt.map(|jwt| jwt.claims),
+        }
+        Self { error, call, refusal, claims }
+    }
 }
 
 impl TokenSource {
@@ -194,15 +223,17 @@ impl TokenSource {
     /// Obtains a token once, aside from whatever is kept, and says what it is. It takes as long as the provider may.
     ///
     /// # Errors
-    /// As [`TokenSource::obtain`].
-    pub async fn try_out(&self, subject: Option<Subject<'_>>) -> Result<TriedOut, AuthnError> {
+    /// As [`TokenSource::obtain`], with what is known beside the reason.
+    pub async fn try_out(&self, subject: Option<Subject<'_>>) -> Result<TriedOut, Box<TrialError>> {
         let granted = match &self.kind {
-            Kind::Exchange(exchange) => exchange.try_out(subject, self.requester().now()).await?,
-            Kind::Own(own) => own.requester.attempt(None, None).await.map_err(|failed| failed.error)?,
+            Kind::Exchange(exchange) => exchange.try_out(subject, self.requester().now()).await,
+            Kind::Own(own) => own.requester.attempt(None, None).await,
         };
+        let granted = granted.map_err(|failed| Box::new(TrialError::from(failed)))?;
         let verified_by = granted.jwt.as_ref().and_then(|jwt| jwt.verified_by.clone());
         let (header, claims) = granted.jwt.map(|jwt| (jwt.header, jwt.claims)).unzip();
-        Ok(TriedOut { expires_at: granted.expires_at, header, claims, verified_by })
+        let (expires_at, scope, bytes) = (granted.expires_at, granted.scope, granted.token.expose().len());
+        Ok(TriedOut { expires_at, header, claims, verified_by, scope, bytes })
     }
 
     /// For people.

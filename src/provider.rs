@@ -9,10 +9,12 @@ mod flights;
 mod health;
 pub mod metadata;
 mod places;
+mod refusal;
 pub mod spec;
 
 pub use flights::{Flight, Flights};
 pub use health::Fault;
+pub use refusal::Refusal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +121,8 @@ impl CallError {
 }
 
 impl Endpoint {
-    const fn name(self) -> &'static str {
+    /// `introspection` or `token`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Introspection => "introspection",
             Self::Token => "token",
@@ -157,6 +160,24 @@ impl Provider {
     pub fn status(&self) -> ProviderStatus {
         let (breaker, last_success, last_error) = self.health.seen();
         ProviderStatus { breaker, in_flight: self.places.taken(), last_success, last_error }
+    }
+
+    /// Reads its metadata, or finds them read. `None` where none are configured.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn try_metadata(&self) -> Option<Result<(), CallError>> {
+        self.spec.metadata.as_ref()?;
+        Some(self.endpoints.try_metadata().await)
+    }
+
+    /// Where an endpoint is, for a client that authenticates by certificate or otherwise. It may read the metadata.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn locate(&self, endpoint: Endpoint, client: Option<&ClientSpec>) -> Result<url::Url, CallError> {
+        let by_certificate = client.is_some_and(|client| matches!(client.auth, spec::ClientAuth::Tls { .. }));
+        self.endpoints.find(endpoint, by_certificate).await
     }
 
     /// Sends a form (`application/x-www-form-urlencoded`) to one of its endpoints, authenticated as `client`. An answer

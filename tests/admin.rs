@@ -21,7 +21,9 @@ use tollgate::config::server::{Address, ControlListener};
 use tollgate::core::event::Events;
 use tollgate::engine::Engine;
 use tollgate::listen::BindError;
-use tollgate::secret::Secret;
+use tollgate::outbound::spec::{ClientCredentialsSpec, Grant, ProviderRef, TokenSpec};
+use tollgate::provider::spec::{BreakerSpec, ClientAuth, ClientSpec, ProviderSpec};
+use tollgate::secret::{Secret, SecretSource};
 use tollgate::telemetry::Recorder;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +45,10 @@ fn control_on(address: Address) -> ControlListener {
 }
 
 async fn running() -> Running {
+    running_with(Vec::new()).await
+}
+
+async fn running_with(tokens: Vec<TokenSpec>) -> Running {
     let fault = Arc::new(Mutex::new(None::<&'static str>));
     let recorder = Arc::new(Recorder::default());
     let (mut deps, _) = deps();
@@ -53,6 +59,7 @@ async fn running() -> Running {
             Some(message) => Err(broken(message)),
             None => {
                 let mut config = config(vec![marked_rule("everything")], Vec::new());
+                config.tokens = tokens.clone();
                 config.sources = vec![Source { path: "/etc/tollgate/policy.yaml".into(), sha256: "c0ffee".into() }];
                 Ok(config)
             }
@@ -171,6 +178,70 @@ async fn control_tells_what_serves() {
     assert_eq!(body["config"]["made"], "in place", "as it was written");
     assert_eq!(command(&running, "GET", "/reload").await.0, 405);
     assert_eq!(command(&running, "GET", "/nothing").await.0, 404);
+}
+
+/// One token by client_credentials, whose provider refuses connections.
+fn unreachable_token(secret: &std::path::Path) -> TokenSpec {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let provider = ProviderSpec {
+        name: "own".into(),
+        issuer: None,
+        metadata: None,
+        allowed_hosts: Vec::new(),
+        introspection_endpoint: None,
+        token_endpoint: Some(format!("http://{gone}/token").parse().unwrap()),
+        transport: Default::default(),
+        timeout: Duration::from_secs(2),
+        max_in_flight: 8,
+        retries: 0,
+        breaker: BreakerSpec { failures: 1, open_for: Duration::from_secs(3600) },
+    };
+    let auth = ClientAuth::SecretBasic(SecretSource::File(secret.to_owned()));
+    TokenSpec {
+        name: "own".into(),
+        provider: ProviderRef::Own(Box::new(provider)),
+        client: ClientSpec { id: "gate".into(), auth },
+        grant: Grant::ClientCredentials(ClientCredentialsSpec { refresh_ahead: Duration::from_secs(60) }),
+        audience: Vec::new(),
+        scopes: Vec::new(),
+        resources: Vec::new(),
+        max_token_bytes: 8192,
+        also_granted: Vec::new(),
+        expect_audience: None,
+    }
+}
+
+#[tokio::test]
+async fn providers_and_tokens_are_told_to_operators_whole_and_to_strangers_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hunter2").unwrap();
+    let running = running_with(vec![unreachable_token(&secret)]).await;
+    let failed = async {
+        while running.engine.status().tokens[0].last_error.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, failed).await.expect("an attempt fails");
+
+    let (status, body) = command(&running, "GET", "/status").await;
+    let (provider, token) = (&body["providers"][0], &body["tokens"][0]);
+    assert_eq!((status, &provider["name"], &provider["breaker"]), (200, &Value::from("own"), &Value::from("open")));
+    assert_eq!((&provider["in_flight"], &provider["last_success"]), (&Value::from(0), &Value::Null));
+    assert!(provider["last_error"]["text"].as_str().unwrap().contains("could not connect"), "{provider}");
+    assert!(provider["last_error"]["at"].as_str().unwrap().ends_with('Z'), "{provider}");
+    assert_eq!((&token["kind"], &token["expires_at"]), (&Value::from("client_credentials"), &Value::Null));
+    assert!(token["last_error"].is_string(), "{token}");
+    assert!(!body.to_string().contains("hunter2"), "{body}");
+
+    let (status, _, body) = probe(&running, "/readyz").await;
+    let detail: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200, "a token that does not come keeps no replica out of service: {body}");
+    assert_eq!(
+        (&detail["providers"][0]["breaker"], &detail["tokens"][0]["last_attempt_failed"]),
+        (&"open".into(), &true.into())
+    );
+    assert!(!body.contains("connect"), "no message is for strangers: {body}");
 }
 
 #[tokio::test]

@@ -99,7 +99,7 @@ tokens:
     exchange:
       provider: { token_endpoint: "https://sts.internal/token" }
       client: { id: a, auth: private_key_jwt, key_file: secrets/key.pem, algorithm: ES256, key_id: k1, audience: "https://sts.internal" }
-      resource: ["https://a.internal/x", "urn:b"]
+      resource: ["https://a.internal", "urn:b"]
       actor: { file: secrets/sa, type: jwt }
   order-self:
     client_credentials:
@@ -200,8 +200,9 @@ fn everything_that_can_be_said_is_read() {
     let ClientAuth::PrivateKeyJwt { algorithm, key_id, audience, .. } = &by_key.client.auth else { panic!() };
     assert_eq!((*algorithm, key_id.as_deref()), (AssertionAlgorithm::ES256, Some("k1")));
     assert_eq!(audience.as_deref(), Some("https://sts.internal"));
-    // Without an audience the resources are expected, as they were written.
-    assert_eq!(by_key.expect_audience.as_deref(), Some(&["https://a.internal/x".into(), "urn:b".into()][..]));
+    // Without an audience the resources are expected. They stay as they were written: providers compare texts.
+    assert_eq!(by_key.resources, ["https://a.internal".into(), "urn:b".into()]);
+    assert_eq!(by_key.expect_audience.as_ref(), Some(&by_key.resources));
     let Grant::Exchange(exchange) = &by_key.grant else { panic!("{:?}", by_key.grant) };
     let file = ActorSpec::File { path: dir.path().join("secrets/sa"), kind: TokenType::Jwt };
     assert_eq!((&exchange.actor, exchange.requested_token_type), (&Some(file), None));
@@ -393,7 +394,9 @@ fn errors_of_tokens() {
         own("issuer: keycloak, audience: [], resource: []"),
         own("issuer: keycloak, audience: [a, a, \"\"]"),
         own("issuer: keycloak, resource: payments"),
-        own("issuer: keycloak, resource: [\"https://a/#b\", \"https://u:hunter2@a/\", /a]"),
+        own(
+            "issuer: keycloak, resource: [\"https://a/#b\", \"https://u:hunter2@a/\", /a, \"https://a/ä\", \" https://a\"]",
+        ),
         own("issuer: keycloak, max_token_bytes: 1MiB"),
         "t: { client_credentials: { issuer: keycloak, client: { id: a, auth: private_key_jwt } } }".to_owned(),
         exchange("scopes: [a]"),
@@ -449,6 +452,7 @@ fn errors_of_upstream_tokens() {
         "match: { hosts: [a] }\nupstream_token: { use: own, inbound: true }".to_owned(),
         "match: { hosts: [a], context_extensions: { a: b } }\nupstream_token: { use: own, inbound: true }".to_owned(),
         format!("upstream_token: swapped\n{require}"),
+        format!("{out}\nupstream_token: swapped\nrequire: {{ audience: {{ any: [a] }} }}"),
     ];
     insta::assert_snapshot!(answers(cases.iter().map(|rule| (rule.as_str(), with_rule(rule)))));
 }
@@ -537,6 +541,9 @@ fn row_164_two_issuers_of_a_rule_cannot_both_claim_one_opaque_token() {
         load(&with(&one, &format!("{two}, credential: {{ header: x-two }}"), "")).unwrap();
     }
     load(&with(&both("a_"), &opaque("b_"), "")).unwrap();
+    // Nor is an issuer of JWTs taken for one whose tokens say nothing of themselves.
+    let named = with(&opaque(""), "tokens: jwt, keys: { pem: [keys/passport.pem] }", "");
+    load(&named.replace("https://two.internal\", provider", "https://one.internal\", provider")).unwrap();
     let jwts =
         "keys: { pem: [keys/passport.pem] }, introspection: { jwts: true, client: { id: a, secret_file: secrets/b } }";
     load(&with(jwts, &opaque(""), "")).unwrap();

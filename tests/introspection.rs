@@ -6,6 +6,8 @@
 mod answers;
 #[path = "introspection/cached.rs"]
 mod cached;
+#[path = "introspection/command.rs"]
+mod command;
 #[path = "introspection/fixture.rs"]
 mod fixture;
 #[path = "introspection/floods.rs"]

@@ -15,7 +15,5 @@ mod fixture;
 mod http;
 #[path = "provider/proxy.rs"]
 mod proxy;
-#[path = "provider/secrets.rs"]
-mod secrets;
 #[path = "provider/tls.rs"]
 mod tls;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 use crate::config::Source;
-use crate::engine::{Readiness, Snapshot, Status};
+use crate::engine::{NamedProvider, Readiness, Snapshot, Status};
 
 /// For `/readyz`: counts and places, no message and no address. A configuration's error message may quote what is in
 /// the file, and an issuer's what is in the network.
@@ -15,13 +15,31 @@ pub(super) fn readiness(status: &Status, ready: bool, draining: bool) -> Value {
         .issuers
         .iter()
         .map(|issuer| {
-            let usable = issuer.keys.keys > 0 && !issuer.keys.expired;
+            let usable = issuer.keyless || (issuer.keys.keys > 0 && !issuer.keys.expired);
             json!({
                 "name": &*issuer.name,
                 "keys": issuer.keys.keys,
                 "usable": usable,
                 "last_attempt_failed": issuer.keys.last_error.is_some(),
             })
+        })
+        .collect();
+    let providers: Vec<Value> = status
+        .providers
+        .iter()
+        .map(|provider| {
+            json!({
+                "name": &*provider.name,
+                "breaker": provider.status.breaker.as_str(),
+                "in_flight": provider.status.in_flight,
+            })
+        })
+        .collect();
+    let tokens: Vec<Value> = status
+        .tokens
+        .iter()
+        .map(|token| {
+            json!({ "name": &*token.name, "kind": token.kind, "last_attempt_failed": token.last_error.is_some() })
         })
         .collect();
     let last_reload = status.last_reload.as_ref().map(|reload| {
@@ -37,6 +55,8 @@ pub(super) fn readiness(status: &Status, ready: bool, draining: bool) -> Value {
         "waiting_for": waiting_for(status),
         "generation": status.generation,
         "issuers": issuers,
+        "providers": providers,
+        "tokens": tokens,
         "last_reload": last_reload,
     })
 }
@@ -54,18 +74,6 @@ pub(super) fn status(status: &Status) -> Value {
                 "age_seconds": issuer.age.map(|age| age.as_secs()),
                 "expired": issuer.keys.expired,
                 "last_error": issuer.keys.last_error,
-            })
-        })
-        .collect();
-    let tokens: Vec<Value> = status
-        .tokens
-        .iter()
-        .map(|token| {
-            json!({
-                "name": &*token.name,
-                "kind": token.kind,
-                "expires_at": token.expires_at.map(time),
-                "last_error": token.last_error,
             })
         })
         .collect();
@@ -87,9 +95,36 @@ pub(super) fn status(status: &Status) -> Value {
         "rules": status.rules,
         "sources": sources(&status.sources),
         "issuers": issuers,
-        "tokens": tokens,
+        "providers": providers(status),
+        "tokens": tokens(status),
         "last_reload": last_reload,
     })
+}
+
+fn providers(status: &Status) -> Vec<Value> {
+    let shown = status.providers.iter().map(|NamedProvider { name, status }| {
+        let last_error = status.last_error.as_ref().map(|fault| json!({ "at": time(fault.at), "text": fault.text }));
+        json!({
+            "name": &**name,
+            "breaker": status.breaker.as_str(),
+            "in_flight": status.in_flight,
+            "last_success": status.last_success.map(time),
+            "last_error": last_error,
+        })
+    });
+    shown.collect()
+}
+
+fn tokens(status: &Status) -> Vec<Value> {
+    let shown = status.tokens.iter().map(|token| {
+        json!({
+            "name": &*token.name,
+            "kind": token.kind,
+            "expires_at": token.expires_at.map(time),
+            "last_error": token.last_error,
+        })
+    });
+    shown.collect()
 }
 
 /// For `/config`.

@@ -149,6 +149,9 @@ fn text_date(text: &str) -> Option<i64> {
 /// Payload `typ` of tokens that are not access tokens, lower case (Keycloak).
 const OTHER_TYPES: [&str; 6] = ["id", "refresh", "offline", "logout", "initialaccesstoken", "registrationaccesstoken"];
 
+/// `token_use` of such tokens, lower case (Cognito, Hydra).
+const OTHER_USES: [&str; 4] = ["id", "id_token", "refresh", "refresh_token"];
+
 /// Claims that only ID tokens (OpenID Connect Core §3.1.3.6, §3.3.2.11; FAPI 1.0) and security events (RFC 8417 §2.2) have.
 const OTHER_CLAIMS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
 
@@ -159,7 +162,7 @@ pub(super) fn check_kind(claims: &Claims) -> Result<(), Failure> {
     if let Some(typ) = text("typ").filter(|typ| OTHER_TYPES.contains(&&*typ.to_ascii_lowercase())) {
         return refuse(format!("the claim `typ` is {}, which is not an access token's", shown(typ)));
     }
-    if let Some(kind) = text("token_use").filter(|kind| ["id", "refresh"].contains(&&*kind.to_ascii_lowercase())) {
+    if let Some(kind) = text("token_use").filter(|kind| OTHER_USES.contains(&&*kind.to_ascii_lowercase())) {
         return refuse(format!("the claim `token_use` is {}, which is not an access token's", shown(kind)));
     }
     match OTHER_CLAIMS.iter().find(|name| claims.contains_key(**name)) {

@@ -19,6 +19,9 @@ mod budget;
 mod judge;
 mod memory;
 mod merge;
+mod trial;
+
+pub use trial::Trial;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -26,6 +26,7 @@ use crate::provider::Provider;
 
 pub use super::error::AuthnError;
 pub use super::explain::{Report, explain};
+pub use super::introspection::Trial;
 
 /// Longest wait for keys or an answer where nobody names a shorter one.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -152,6 +153,11 @@ impl Issuer {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Asks its introspection endpoint about a text that is nobody's token. `None` where it has none.
+    pub async fn try_introspection(&self) -> Option<Trial> {
+        Some(self.introspector.as_ref()?.try_out().await)
     }
 
     pub(super) fn introspector(&self) -> Option<&Arc<Introspector>> {

@@ -146,6 +146,102 @@ fn is_like(filter: &OpaqueFilter, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authn::spec::tests::spec;
+    use crate::authn::spec::{IntrospectionSpec, IssuerClaim, IssuerSpec, UnknownBudget};
+    use crate::authn::store::Deps;
+    use crate::authn::trace::Unwatched;
+    use crate::clock::SystemClock;
+    use crate::core::event::Silent;
+    use crate::net::HttpClient;
+    use crate::provider::spec::{ClientAuth, ClientSpec};
+    use crate::secret::SecretSource;
+
+    /// An issuer whose tokens look like this, that nobody calls.
+    fn issuer(name: &str, tokens: TokenFormat, prefix: &str) -> Arc<Issuer> {
+        let auth = ClientAuth::SecretBasic(SecretSource::Env("NOBODY_SETS_THIS".into()));
+        let introspection = IntrospectionSpec {
+            jwts: false,
+            client: ClientSpec { id: "gate".into(), auth },
+            active_for: std::time::Duration::from_secs(30),
+            inactive_for: std::time::Duration::from_secs(5),
+            filter: OpaqueFilter {
+                min_bytes: 8,
+                max_bytes: 1024,
+                prefix: prefix.into(),
+                alphabet: OpaqueAlphabet::Token68,
+            },
+            unknown: UnknownBudget { per_second: 1, burst: 1, max_in_flight: 1 },
+            stale_for: std::time::Duration::ZERO,
+        };
+        let spec = IssuerSpec {
+            name: name.into(),
+            issuer: IssuerClaim::Exact(format!("https://{name}.example").into()),
+            tokens,
+            introspection: (tokens != TokenFormat::Jwt).then_some(introspection),
+            ..spec()
+        };
+        let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+        Issuer::start(spec, &deps).unwrap()
+    }
+
+    fn chosen(candidates: &[&Arc<Issuer>], token: &str) -> Result<String, Reason> {
+        match select(candidates, token, &mut Unwatched) {
+            Ok(Selected::Jwt(issuer, _)) => Ok(format!("jwt of {}", issuer.spec().name)),
+            Ok(Selected::Opaque(issuer)) => Ok(format!("text of {}", issuer.spec().name)),
+            Err(failure) => Err(failure.error.reason),
+        }
+    }
+
+    #[test]
+    fn row_179_what_two_could_have_issued_neither_did() {
+        let a = issuer("a", TokenFormat::Opaque, "");
+        let b = issuer("b", TokenFormat::Both, "b_");
+        let twin = issuer("twin", TokenFormat::Opaque, "b_");
+        assert_eq!(chosen(&[&a], "b_12345678"), Ok("text of a".into()));
+        assert_eq!(chosen(&[&b], "b_12345678"), Ok("text of b".into()));
+        assert_eq!(chosen(&[&a, &b], "b_12345678"), Err(Reason::UnknownIssuer));
+        assert_eq!(chosen(&[&b, &twin], "b_12345678"), Err(Reason::UnknownIssuer));
+        assert_eq!(chosen(&[&a, &b], "c_12345678"), Ok("text of a".into()));
+        // And so it is for what a cache knows.
+        assert!(is_opaque_of(&[&a], "b_12345678", &a));
+        assert!(!is_opaque_of(&[&a, &b], "b_12345678", &a));
+        assert!(!is_opaque_of(&[&a, &b], "c_12345678", &b));
+    }
+
+    #[test]
+    fn row_179_a_jwt_belongs_to_who_issues_jwts() {
+        let (jwts, both) = (issuer("jwts", TokenFormat::Jwt, ""), issuer("both", TokenFormat::Both, ""));
+        let texts = issuer("texts", TokenFormat::Opaque, "");
+        let part = |text: String| {
+            use base64::Engine as _;
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
+        };
+        let jwt = |alg: &str, iss: &str| {
+            let header = part(format!("{{\"alg\":\"{alg}\"}}"));
+            format!("{header}.{}.c2ln", part(format!("{{\"iss\":\"https://{iss}.example\"}}")))
+        };
+        for (candidates, token, want) in [
+            (vec![&jwts], jwt("RS256", "jwts"), Ok("jwt of jwts")),
+            (vec![&jwts, &both], jwt("RS256", "both"), Ok("jwt of both")),
+            (vec![&jwts, &texts], jwt("RS256", "jwts"), Ok("jwt of jwts")),
+            (vec![&jwts, &texts], jwt("RS256", "texts"), Err(Reason::UnknownIssuer)),
+            (vec![&both], jwt("RS256", "jwts"), Err(Reason::UnknownIssuer)),
+            (vec![&texts], jwt("RS256", "jwts"), Ok("text of texts")),
+            // Not an algorithm of theirs.
+            (vec![&jwts], jwt("HS256", "jwts"), Ok("jwt of jwts")),
+            (vec![&both], jwt("HS256", "both"), Ok("text of both")),
+            (vec![&jwts, &texts], jwt("HS256", "jwts"), Ok("text of texts")),
+            // A header is enough.
+            (vec![&both], jwt("RS256", "both").split('.').next().unwrap().into(), Err(Reason::TokenMalformed)),
+            (vec![&both], jwt("RS256", "both").replace(".c2ln", ".c2ln.x.y"), Err(Reason::TokenMalformed)),
+            (vec![&texts, &both], "opaque-text".into(), Err(Reason::UnknownIssuer)),
+            (vec![&jwts], "opaque-text".into(), Err(Reason::TokenMalformed)),
+            (vec![&both], "short".into(), Err(Reason::TokenMalformed)),
+            (vec![&both], "x".repeat(8193), Err(Reason::TokenTooLarge)),
+        ] {
+            assert_eq!(chosen(&candidates, &token), want.map(String::from), "{token}");
+        }
+    }
 
     #[test]
     fn filters_look_at_length_prefix_and_alphabet() {

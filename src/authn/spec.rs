@@ -273,3 +273,42 @@ pub struct TokenCacheSpec {
     /// Room for entries, in bytes. Zero switches the cache off.
     pub max_bytes: u64,
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An issuer of JWTs, with something in every place of its mapping.
+    pub(in crate::authn) fn spec() -> IssuerSpec {
+        let path = |text: &str| ClaimPath::dotted(text).unwrap();
+        IssuerSpec {
+            name: "shop".into(),
+            issuer: IssuerClaim::Exact("https://shop.example".into()),
+            keys: KeySource::None,
+            algorithms: vec![Algorithm::RS256],
+            kid_optional: false,
+            times_in_strings: false,
+            leeway: Duration::from_secs(30),
+            max_lifetime: None,
+            rfc9068: false,
+            claims: ClaimMapping {
+                subject: path("sub"),
+                client: vec![path("client_id"), path("azp")],
+                scopes: vec![path("scope"), path("scp")],
+                roles: vec![path("realm_access.roles"), path("resource_access.b.roles")],
+                service: Some(path("service")),
+                tenant: Some(path("org.id")),
+                extra: vec![("plan".into(), path("plan")), ("granted".into(), path("scope"))],
+                audience: path("aud"),
+            },
+            wildcard_scope: None,
+            credential: CredentialSource::Authorization,
+            max_token_bytes: 8192,
+            cache: TokenCacheSpec { max_age: Duration::from_secs(300), max_bytes: 1 << 20 },
+            tokens: TokenFormat::Jwt,
+            introspection: None,
+            provider: None,
+            ready_without_keys: false,
+        }
+    }
+}

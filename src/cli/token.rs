@@ -1,6 +1,6 @@
 //! `tollgate token`: why is this token accepted, or refused?
 
-mod input;
+pub(super) mod input;
 mod report;
 
 use std::io::Write;
@@ -29,8 +29,9 @@ use crate::net::HttpClient;
 /// Verify a token against the configuration and say which check fails, and why
 ///
 /// Runs the checks that decide on requests, with the keys that `serve` would use (fetched, where the issuer publishes
-/// them), and shows each with what it saw. What a rule asks beyond a valid token (audience, scopes, roles, claims) is
-/// not judged here. The token is read from standard input or from a file, and from nowhere else.
+/// them), and shows each with what it saw. An issuer that introspects such tokens is asked, as `serve` would ask it.
+/// What a rule asks beyond a valid token (audience, scopes, roles, claims) is not judged here. The token is read from
+/// standard input or from a file, and from nowhere else.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -135,7 +136,13 @@ fn start(specs: Vec<IssuerSpec>) -> Result<Vec<Arc<Issuer>>, Failure> {
 
 /// Runs the checks. Only the issuer that claims the token has to have its keys, so the wait for keys comes second. A
 /// fetch for an unknown key id is bounded by the issuer's own time limit.
-async fn judge(issuers: &[Arc<Issuer>], token: &str, caller: &Caller<'_>, now: Timestamp, timeout: Duration) -> Report {
+pub(super) async fn judge(
+    issuers: &[Arc<Issuer>],
+    token: &str,
+    caller: &Caller<'_>,
+    now: Timestamp,
+    timeout: Duration,
+) -> Report {
     let issuers: Vec<&Arc<Issuer>> = issuers.iter().collect();
     let report = explain(&issuers, token, caller, now).await;
     let claiming = issuers.iter().find(|issuer| report.issuer.as_ref() == Some(&issuer.spec().name));

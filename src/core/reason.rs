@@ -139,7 +139,8 @@ reasons! {
     MissingToken = "missing_token", Caller, 401, Some(Bare), "a bearer token is required";
     /// The credential is of a scheme other than `Bearer`.
     UnsupportedScheme = "unsupported_scheme", Caller, 401, Some(Bare), "a bearer token is required";
-    /// The token is not a JWT in compact form, or its JSON is not acceptable.
+    /// The token is not a JWT in compact form, or its JSON is not acceptable; and it does not look like an opaque token of
+    /// an accepted issuer.
     TokenMalformed = "token_malformed", Caller, 401, Some(InvalidToken), "the token is malformed";
     /// The token is longer than the issuer's limit.
     TokenTooLarge = "token_too_large", Caller, 401, Some(InvalidToken), "the token is too large";
@@ -151,7 +152,7 @@ reasons! {
     UnknownKey = "unknown_key", Caller, 401, Some(InvalidToken), "the token's key is not known";
     /// The signature does not verify.
     TokenSignature = "token_signature", Caller, 401, Some(InvalidToken), "the token's signature is not valid";
-    /// None of the issuers that the rule accepts issued this token.
+    /// None of the issuers that the rule accepts issued this token, or two could have.
     UnknownIssuer = "unknown_issuer", Caller, 401, Some(InvalidToken), "the token's issuer is not accepted here";
     /// The token has expired.
     TokenExpired = "token_expired", Caller, 401, Some(InvalidToken), "the token has expired";

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use super::{LoadError, Snapshot};
 use crate::authn::Issuer;
+use crate::authn::spec::KeySource;
 use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
 use crate::config::Source;
+use crate::outbound::spec::ProviderRef;
 use crate::outbound::{TokenSource, TokenStatus};
+use crate::provider::{Provider, ProviderStatus};
 
 /// Whether an engine may be sent traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Every issuer had keys once.
+    /// Every issuer that must have keys had them once.
     Ready,
     /// These issuers never had keys; never empty.
     WaitingFor(Vec<Arc<str>>),
@@ -41,6 +44,17 @@ pub struct IssuerStatus {
     pub keys: KeyStatus,
     /// How long ago they were last read or fetched with success.
     pub age: Option<Duration>,
+    /// It has no keys and needs none: its tokens are opaque.
+    pub keyless: bool,
+}
+
+/// A provider at one time.
+#[derive(Clone, Debug)]
+pub struct NamedProvider {
+    /// The name of its issuer, or of the token that brings it along.
+    pub name: Arc<str>,
+    /// How it fares.
+    pub status: ProviderStatus,
 }
 
 /// An engine at one time.
@@ -56,6 +70,8 @@ pub struct Status {
     pub rules: usize,
     /// In the configuration's order.
     pub issuers: Vec<IssuerStatus>,
+    /// The providers that are called: those of issuers, then those that tokens bring along.
+    pub providers: Vec<NamedProvider>,
     /// The tokens that the gate obtains, in the configuration's order.
     pub tokens: Vec<TokenStatus>,
     /// Whether traffic may be sent.
@@ -69,14 +85,23 @@ impl Status {
         let issuer = |issuer: &Arc<Issuer>| {
             let keys = issuer.keys().status();
             let age = keys.last_success.map(|at| now.since(at));
-            IssuerStatus { name: Arc::clone(&issuer.spec().name), keys, age }
+            let keyless = matches!(issuer.spec().keys, KeySource::None);
+            IssuerStatus { name: Arc::clone(&issuer.spec().name), keys, age, keyless }
         };
+        let provider = |provider: &Arc<Provider>| NamedProvider {
+            name: Arc::clone(&provider.spec().name),
+            status: provider.status(),
+        };
+        let of_issuers = snapshot.issuers().iter().filter_map(|issuer| issuer.provider());
+        let of_tokens = snapshot.tokens().iter().filter(|token| matches!(token.spec().provider, ProviderRef::Own(_)));
+        let providers = of_issuers.chain(of_tokens.map(|token| token.provider())).map(provider).collect();
         Self {
             generation: snapshot.generation(),
             loaded_at: snapshot.loaded_at(),
             sources: snapshot.sources().to_vec(),
             rules: snapshot.table().rules().len(),
             issuers: snapshot.issuers().iter().map(issuer).collect(),
+            providers,
             tokens: snapshot.tokens().iter().map(|token| TokenSource::status(token)).collect(),
             readiness,
             last_reload,

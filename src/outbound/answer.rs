@@ -23,6 +23,8 @@ const MAX_CODE_BYTES: usize = 64;
 pub(super) struct Answered {
     pub(super) token: Secret,
     pub(super) expires_in: Option<Duration>,
+    /// `scope`, as it says.
+    pub(super) scope: Option<Box<str>>,
 }
 
 /// Takes the token out of an answer, which is overwritten.
@@ -75,11 +77,15 @@ fn judge(spec: &TokenSpec, members: &mut Map<String, Value>) -> Result<Answered,
         check_issued_type(exchange, members.get("issued_token_type"))?;
     }
     let expires_in = members.get("expires_in").map(lifetime).transpose()?;
-    if let Some(scope) = members.get("scope") {
-        let scope = scope.as_str().ok_or_else(|| unusable("`scope` is not a text"))?;
-        check_scope(spec, scope)?;
-    }
-    Ok(Answered { token, expires_in })
+    let scope = match members.get("scope") {
+        None => None,
+        Some(scope) => {
+            let scope = scope.as_str().ok_or_else(|| unusable("`scope` is not a text"))?;
+            check_scope(spec, scope)?;
+            Some(scope.into())
+        }
+    };
+    Ok(Answered { token, expires_in, scope })
 }
 
 /// Whether it fits behind `Bearer` (RFC 6750 §2.1 asks for a token68; providers also use the other characters of

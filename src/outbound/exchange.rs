@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::actor::Actor;
 use super::cache::{ExchangeCache, Key, Terms};
-use super::requester::{Granted, Requester};
+use super::requester::{Cause, Failed, Granted, Requester};
 use super::spec::{ExchangeSpec, TokenType};
 use super::subject::{OwnSubject, Subject};
 use crate::authn::AuthnError;
@@ -91,10 +91,11 @@ impl Exchange {
     }
 
     /// An exchange aside from the cache, of which nobody else is told.
-    pub(super) async fn try_out(&self, subject: Option<Subject<'_>>, now: Timestamp) -> Result<Granted, AuthnError> {
-        let subject = OwnSubject::from(required(subject)?);
-        let actor = self.actor(now).await?;
-        self.requester.attempt(Some(&subject), actor.as_ref()).await.map_err(|failed| failed.error)
+    pub(super) async fn try_out(&self, subject: Option<Subject<'_>>, now: Timestamp) -> Result<Granted, Failed> {
+        let not_asked = |error| Failed { error, answered: false, cause: Box::new(Cause::Unfit(None)) };
+        let subject = OwnSubject::from(required(subject).map_err(not_asked)?);
+        let actor = self.actor(now).await.map_err(not_asked)?;
+        self.requester.attempt(Some(&subject), actor.as_ref()).await
     }
 
     async fn actor(&self, now: Timestamp) -> Result<Option<(Secret, TokenType)>, AuthnError> {

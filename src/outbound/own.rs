@@ -204,8 +204,6 @@ impl Own {
                 // What is under way began before the secret changed, or before it was due.
                 while self.flights.is_under_way(&()) {
                     let _ = self.fly(false).await;
-                    // Its key is free a moment after it has landed.
-                    tokio::task::yield_now().await;
                 }
                 if !renew && !self.is_due() {
                     continue;

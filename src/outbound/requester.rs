@@ -14,7 +14,7 @@ use crate::authn::{AuthnError, Issuer};
 use crate::clock::Timestamp;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
-use crate::provider::{Deps, Endpoint, Provider};
+use crate::provider::{CallError, Deps, Endpoint, Provider, Refusal};
 use crate::secret::Secret;
 
 /// Room for the rest of an answer beside the token: a refresh or ID token that nobody asked for, and the members' names.
@@ -48,6 +48,8 @@ pub(super) struct Granted {
     /// By the answer and by the token, the earlier.
     pub(super) expires_at: Option<Timestamp>,
     pub(super) jwt: Option<Jwt>,
+    /// What the answer says was granted.
+    pub(super) scope: Option<Box<str>>,
 }
 
 /// A token that did not come.
@@ -56,6 +58,19 @@ pub(super) struct Failed {
     pub(super) error: AuthnError,
     /// The provider answered: it need not be asked the same at once.
     pub(super) answered: bool,
+    /// What stood in the way.
+    pub(super) cause: Box<Cause>,
+}
+
+/// Why a token did not come, for people.
+#[derive(Clone, Debug)]
+pub(super) enum Cause {
+    /// There was no answer.
+    Call(CallError),
+    /// The provider refuses.
+    Refusal(Refusal),
+    /// A token came, and is not one to be sent; or the answer as a whole cannot be used.
+    Unfit(Option<Jwt>),
 }
 
 impl Requester {
@@ -93,22 +108,30 @@ impl Requester {
         let fetched = called.map_err(|error| Failed {
             error: AuthnError::new(Reason::UpstreamTokenUnavailable, format!("the token endpoint: {error}")),
             answered: false,
+            cause: Box::new(Cause::Call(error)),
         })?;
         let status = fetched.status;
-        let granted = match answer::read(&self.spec, fetched) {
-            Ok(answered) => self.accept(answered, subject).await,
-            Err(error) => match subject.filter(|_| answer::may_blame_subject(status)) {
-                Some(subject) => Err(self.recheck(subject).await.err().unwrap_or(error)),
-                None => Err(error),
+        let refusal = (!status.is_success()).then(|| Refusal::of(&fetched));
+        let (error, cause) = match answer::read(&self.spec, fetched) {
+            Ok(answered) => match self.accept(&answered, subject).await {
+                Ok(granted) => return Ok(granted),
+                Err(error) => (error, Cause::Unfit(verify::peek(answered.token.expose()).ok().flatten())),
             },
+            Err(error) => {
+                let error = match subject.filter(|_| answer::may_blame_subject(status)) {
+                    Some(subject) => self.recheck(subject).await.err().unwrap_or(error),
+                    None => error,
+                };
+                (error, refusal.map_or(Cause::Unfit(None), Cause::Refusal))
+            }
         };
-        granted.map_err(|error| Failed { error, answered: true })
+        Err(Failed { error, answered: true, cause: Box::new(cause) })
     }
 
-    async fn accept(&self, answered: answer::Answered, subject: Option<&OwnSubject>) -> Result<Granted, AuthnError> {
+    async fn accept(&self, answered: &answer::Answered, subject: Option<&OwnSubject>) -> Result<Granted, AuthnError> {
         let now = self.now();
-        let token = answered.token;
-        if subject.is_some_and(|subject| subject.token == token) {
+        let token = &answered.token;
+        if subject.is_some_and(|subject| subject.token == *token) {
             return Err(answer::unusable("the new token is the one that was to be exchanged"));
         }
         let jwt = verify::inspect(&self.spec, &self.issuers, token.expose(), subject, now).await?;
@@ -118,7 +141,7 @@ impl Requester {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        Ok(Granted { token, expires_at, jwt })
+        Ok(Granted { token: token.clone(), expires_at, jwt, scope: answered.scope.clone() })
     }
 
     /// Whether an error answer has its reason in the subject token, which was good when the request came.

@@ -79,7 +79,7 @@ pub(super) async fn inspect(
 }
 
 /// Reads a token that looks like a JWT. What cannot be read to the end is refused: nobody could tell what it is.
-fn peek(token: &str) -> Result<Option<Jwt>, AuthnError> {
+pub(super) fn peek(token: &str) -> Result<Option<Jwt>, AuthnError> {
     let mut parts = token.split('.');
     let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Ok(None);

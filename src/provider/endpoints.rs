@@ -91,6 +91,11 @@ impl Endpoints {
         url.clone().map_err(|error| CallError::Metadata(error.to_string()))
     }
 
+    /// Whether there are metadata to find endpoints in.
+    pub(super) async fn try_metadata(&self) -> Result<(), CallError> {
+        self.metadata().await.map(drop)
+    }
+
     async fn metadata(&self) -> Result<Arc<Found>, CallError> {
         let (Some(url), Some(issuer)) = (&self.0.spec.metadata, &self.0.spec.issuer) else {
             let text = "the endpoint is not configured, and there is no metadata document to tell it";

@@ -74,8 +74,9 @@ where
         tokio::spawn(async move {
             let landing = landing;
             let found = work.await;
-            result.send_replace(Some(found));
+            // First of all: who has been told, and comes again, is not told the same by this one.
             drop(landing);
+            result.send_replace(Some(found));
         });
         Flight(waiting)
     }
@@ -134,6 +135,15 @@ mod tests {
         go.notify_one();
         assert_eq!(second.landed().await, Some(9));
         landed.notified().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_comes_after_the_result_is_not_given_it_again() {
+        let flights: Flights<u8, usize> = Flights::default();
+        for run in 0..2_000 {
+            assert_eq!(flights.join(1, || async move { run }).landed().await, Some(run));
+            assert!(!flights.is_under_way(&1));
+        }
     }
 
     #[tokio::test]

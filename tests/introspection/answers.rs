@@ -223,10 +223,30 @@ async fn a_slow_issuer_is_what_the_answer_names() {
     let answer = http(200, &["Content-Type: application/json"], active(&json!({})).to_string());
     idp.server.set(Answer::When(gate_open, answer));
     let gate = Gate::start(&[Named::new(&idp)]).await;
-    let refused = gate.answer("/", TOKEN, Duration::from_secs(2)).await;
-    assert_eq!(refused.reason, Reason::IntrospectionUnavailable);
+    assert_eq!(gate.ask_within(Duration::from_millis(1500), TOKEN).await, Reason::IntrospectionUnavailable);
     open.send(true).unwrap();
     until("the answer comes", || gate.events.count("active") == 1).await;
     assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
+    assert_eq!(idp.asked(), 1);
+}
+
+/// A token that is bound to a certificate is accepted from who shows it, also when the answer is known already.
+#[tokio::test]
+async fn row_118_a_binding_in_the_answer_is_compared_on_every_hit() {
+    let certificate = || {
+        let made = rcgen::generate_simple_self_signed(vec!["client.example".to_owned()]).unwrap();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.cert.der());
+        let pem = made.cert.pem();
+        let encoded = percent_encoding::utf8_percent_encode(&pem, percent_encoding::NON_ALPHANUMERIC);
+        (encoded.to_string(), crate::support::mint::b64(digest.as_ref()))
+    };
+    let ((mine, thumbprint), (other, _)) = (certificate(), certificate());
+    let idp = Idp::start().await;
+    let gate = Gate::start(&[Named::new(&idp)]).await;
+    idp.says(TOKEN, active(&json!({ "cnf": { "x5t#S256": thumbprint } })));
+    for certificate in ["", &*other, &*mine, "", &*other, &*mine] {
+        let want = if certificate == mine { Reason::Allowed } else { Reason::TokenBinding };
+        assert_eq!(gate.with_certificate(TOKEN, certificate).await, want);
+    }
     assert_eq!(idp.asked(), 1);
 }

@@ -186,12 +186,26 @@ impl Gate {
         std::fs::rename(path.with_extension("new"), path).unwrap();
     }
 
+    /// Where a file of the configuration is.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.directory.path().join(name)
+    }
+
     pub(crate) fn issuer(&self, index: usize) -> Arc<Issuer> {
         Arc::clone(&self.engine.snapshot().issuers()[index])
     }
 
     /// The whole answer to a request with this token.
     pub(crate) async fn answer(&self, path: &str, token: &str, patience: Duration) -> Answer {
+        self.send(path, token, "", patience).await
+    }
+
+    /// The outcome of a request whose sender has this certificate.
+    pub(crate) async fn with_certificate(&self, token: &str, certificate: &str) -> Reason {
+        self.send("/", token, certificate, DEADLINE).await.reason
+    }
+
+    async fn send(&self, path: &str, token: &str, certificate: &str, patience: Duration) -> Answer {
         let bearer = format!("Bearer {token}");
         let request = RawRequest {
             direction: Direction::Inbound,
@@ -200,10 +214,22 @@ impl Gate {
             path,
             headers: Headers::new(vec![Header { name: "authorization", value: bearer.as_bytes() }]),
             principal: "",
-            certificate: "",
+            certificate,
             context_extensions: Vec::new(),
         };
         self.engine.check(request, Instant::now() + patience).await
+    }
+
+    /// The outcome of a request that waits no longer than this. A machine that is too busy to answer in time is asked
+    /// again.
+    pub(crate) async fn ask_within(&self, patience: Duration, token: &str) -> Reason {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let reason = self.answer("/", token, patience).await.reason;
+            if reason != Reason::DeadlineExceeded || Instant::now() > end {
+                return reason;
+            }
+        }
     }
 
     pub(crate) async fn at(&self, path: &str, token: &str) -> Reason {

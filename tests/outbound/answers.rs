@@ -310,7 +310,7 @@ async fn a_trial_tells_the_claims_and_keeps_nothing() {
     assert!(tried.expires_at.is_some());
     let own = snapshot.tokens()[1].try_out(None).await.unwrap();
     assert_eq!(own.claims.as_ref().unwrap()["sub"], json!("service-account"));
-    assert_eq!(snapshot.tokens()[0].try_out(None).await.unwrap_err().reason, Reason::MissingToken);
+    assert_eq!(snapshot.tokens()[0].try_out(None).await.unwrap_err().error.reason, Reason::MissingToken);
     assert_eq!(world.idp.count(), before + 3);
     let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
     for form in world.idp.seen() {

@@ -84,11 +84,16 @@ async fn answers_never_open_it_and_failures_always_do() {
         let client = fixture.basic();
         server.set(answer);
         let _ = (fixture.introspect(&client).await, fixture.introspect(&client).await);
-        let answered = match name {
-            "html" | "wrong content type" | "redirect" | "gzip" => true,
-            "50 MB declared" | "endless chunks" | "endless without length" => true,
-            _ => false,
-        };
+        let answered = matches!(
+            name,
+            "html"
+                | "wrong content type"
+                | "redirect"
+                | "gzip"
+                | "50 MB declared"
+                | "endless chunks"
+                | "endless without length"
+        );
         let wanted = if answered { BreakerState::Closed } else { BreakerState::Open };
         assert_eq!(fixture.provider.status().breaker, wanted, "{name}");
     }

@@ -1,4 +1,5 @@
 //! A provider under test, its specs, and a recorder.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,8 @@
 //! A file has its policy under `config`, or names one of `examples/issuers` under `example`: then its issuers get keys of
 //! ours, and the rest of it is run as it is shipped.
 //!
+//! Under `provider` a file scripts an identity provider, whose URL is `${PROVIDER}` in its policy.
+//!
 //! In a case, `request` and `token` are laid over the file's `defaults`: maps are merged, `null` takes away. Claims that
 //! are times may be written `"+300"` or `"-10.5"`, counted from the file's `now`; in further quotes they stay strings.
 
@@ -16,6 +18,9 @@
     clippy::indexing_slicing,
     reason = "tests; each suite uses a part of this"
 )]
+
+#[path = "corpus_provider.rs"]
+mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -103,8 +108,15 @@ impl Corpus {
             Some(example) => example_with_keys(example, keys),
             None => document["config"].as_str().unwrap().replace("${KEYS}", keys),
         };
+        let config = match document.get("provider") {
+            Some(script) => config.replace("${PROVIDER}", &provider::start(scripted(script))),
+            None => config,
+        };
         let socket = directory.path().join("gate.sock");
-        let server = format!("server:\n  check: [{{ listen: \"unix:{}\", direction: inbound }}]\n", socket.display());
+        let server = format!(
+            "server:\n  check: [{{ listen: \"unix:{}\", direction: inbound }}]\n  deadline: 20s\n",
+            socket.display()
+        );
         let config_file = directory.path().join("policy.yaml");
         std::fs::write(&config_file, server + &config).unwrap();
         Self { name, document, config_file, directory }
@@ -113,7 +125,7 @@ impl Corpus {
     pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
         self.document["cases"].as_array().unwrap().iter().map(|case| {
             for key in case.as_object().unwrap().keys() {
-                let known = ["name", "envoy", "request", "token", "expect"].contains(&key.as_str());
+                let known = ["name", "envoy", "core", "request", "token", "expect"].contains(&key.as_str());
                 assert!(known, "{}: unknown key `{key}` in a case", self.name);
             }
             Case { corpus: &self.name, defaults: &self.document["defaults"], case }
@@ -143,6 +155,25 @@ impl Corpus {
     /// A gate on its unix socket.
     pub async fn gate(&self) -> Gate {
         Gate::start(self.engine().await).await
+    }
+}
+
+/// The script of a provider, with its times as numbers.
+fn scripted(script: &Value) -> Value {
+    let mut script = script.clone();
+    script["introspection"].as_object_mut().into_iter().flatten().for_each(|(_, answer)| resolve_times(answer));
+    script
+}
+
+/// Times that are counted from `now`.
+fn resolve_times(claims: &mut Value) {
+    for name in ["exp", "nbf", "iat"] {
+        if let Some(Value::String(text)) = claims.get(name) {
+            let quoted = text.starts_with('\'');
+            let time = NOW as f64 + text.trim_matches('\'').parse::<f64>().unwrap();
+            let time = if time.fract() == 0.0 { Value::from(time as i64) } else { Value::from(time) };
+            claims[name] = if quoted { Value::from(time.to_string()) } else { time };
+        }
     }
 }
 
@@ -176,6 +207,11 @@ impl Case<'_> {
 
     pub fn through_envoy(&self) -> bool {
         self.case["envoy"] == true
+    }
+
+    /// Whether the pure core alone can tell: what a provider says to a request for a token is beyond it.
+    pub fn by_core(&self) -> bool {
+        self.case["core"] != false
     }
 
     pub fn asked(&self) -> Asked {
@@ -217,23 +253,18 @@ impl Case<'_> {
             Some(over) => laid_over(&self.defaults["token"], over),
             None => self.defaults["token"].clone(),
         };
-        let mut claims = token["claims"].as_object().unwrap().clone();
-        for name in ["exp", "nbf", "iat"] {
-            if let Some(Value::String(text)) = claims.get(name) {
-                let quoted = text.starts_with('\'');
-                let time = NOW as f64 + text.trim_matches('\'').parse::<f64>().unwrap();
-                let time = if time.fract() == 0.0 { Value::from(time as i64) } else { Value::from(time) };
-                let time = if quoted { Value::from(time.to_string()) } else { time };
-                claims.insert(name.to_owned(), time);
-            }
-        }
-        let signer = Keys::shared().signer(token["key"].as_str().unwrap());
-        let text = signer.sign(&token["header"], &Value::Object(claims));
         let scheme = token["scheme"].as_str().unwrap_or("Bearer");
-        match token["in"].as_str() {
+        let carried = |text: String| match token["in"].as_str() {
             Some(header) => Some((header.to_owned(), text)),
             None => Some(("authorization".to_owned(), format!("{scheme} {text}"))),
+        };
+        if let Some(opaque) = token["opaque"].as_str() {
+            return carried(opaque.to_owned());
         }
+        let mut claims = token["claims"].clone();
+        resolve_times(&mut claims);
+        let signer = Keys::shared().signer(token["key"].as_str().unwrap());
+        carried(signer.sign(&token["header"], &claims))
     }
 
     /// The bearer token of the case, where it has one.
@@ -451,6 +482,8 @@ impl Decided {
                 decided.allow = true;
                 decided.status = 200;
                 decided.set = allowed.set.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+                let bearer = allowed.bearer.as_ref().map(|token| format!("Bearer {}", token.expose()));
+                decided.set.extend(bearer.map(|bearer| ("authorization".to_owned(), bearer)));
                 decided.remove = allowed.remove.iter().map(|name| name.to_string()).collect();
                 let response = allowed.response_headers.iter();
                 decided.response_headers =

@@ -13,12 +13,10 @@ use crate::authn::keys::{KeySet, KeySetError, Published};
 use crate::authn::spec::{FetchSpec, IssuerClaim};
 use crate::core::event::RefreshOutcome;
 use crate::net::{FetchError, FetchRequest, HttpClient, max_age};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError, read_text};
 
 /// Largest metadata document or key set.
 const MAX_BYTES: usize = 1 << 20;
-/// Largest bearer token file.
-const MAX_TOKEN_BYTES: usize = 64 << 10;
 /// Wait after a first failure; it doubles with each further one …
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// … up to this.
@@ -47,8 +45,8 @@ pub(super) struct Remote {
 pub(super) enum RefreshError {
     #[error("`{host}`: {error}")]
     Fetch { host: String, error: FetchError },
-    #[error("bearer token file `{0}`: {1}")]
-    Token(String, &'static str),
+    #[error("bearer token {0}")]
+    Token(SecretError),
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]
@@ -144,14 +142,12 @@ impl Remote {
 
     async fn bearer(spec: &FetchSpec) -> Result<Option<Secret>, RefreshError> {
         let Some(file) = &spec.bearer_token_file else { return Ok(None) };
-        let fail = |why| RefreshError::Token(file.display().to_string(), why);
-        let text =
-            tokio::fs::read_to_string(file).await.map_err(|_| fail("not readable; check path and permissions"))?;
-        let token = text.trim();
-        if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
-            return Err(fail("empty or too large"));
+        let file = file.clone();
+        // It fails where the process ends.
+        match tokio::task::spawn_blocking(move || read_text(&file)).await {
+            Ok(read) => read.map(Some).map_err(RefreshError::Token),
+            Err(_) => Ok(None),
         }
-        Ok(Some(Secret::new(token)))
     }
 
     /// When to refresh after a success: as the answer says within the configured bounds, a little earlier by chance so

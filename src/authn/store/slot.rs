@@ -75,7 +75,10 @@ impl Slot {
         self.current.store(Some(Arc::new(Loaded { set: Arc::new(set), at: self.clock.now() })));
         *self.last_error() = None;
         self.filled.send_replace(true);
-        self.report(Event::KeyRefresh { issuer: &self.issuer, outcome: RefreshOutcome::Fresh, keys });
+        // An issuer that has no keys is not one that lost them.
+        if keys > 0 {
+            self.report(Event::KeyRefresh { issuer: &self.issuer, outcome: RefreshOutcome::Fresh, keys });
+        }
     }
 
     /// Keeps the old keys.

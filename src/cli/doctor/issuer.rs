@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use super::finding::{Finding, Subject};
+use super::finding::{Finding, rounded};
+use super::remedy;
 use crate::authn::keys::{KeySet, Published};
 use crate::authn::spec::{Algorithm, IssuerSpec, KeySource};
 use crate::authn::store::{Probe, ProbeError, ProbeStep, probe};
-use crate::net::{FetchError, HttpClient};
+use crate::net::HttpClient;
 
 /// Visits an issuer's keys as a start would, which waits for them no longer than `first_keys`.
-pub(super) async fn examine(spec: &IssuerSpec, first_keys: Duration, http: &HttpClient) -> Subject {
+pub(super) async fn examine(spec: &IssuerSpec, first_keys: Duration, http: &HttpClient) -> Vec<Finding> {
+    if matches!(spec.keys, KeySource::None) {
+        return vec![Finding::fine("no keys: its tokens are opaque")];
+    }
     let Probe { steps, found } = probe(spec, http).await;
     let remote = matches!(spec.keys, KeySource::JwksUrl { .. } | KeySource::Discovery { .. });
     let mut findings: Vec<Finding> = steps.iter().map(|step| judge(step, remote)).collect();
@@ -23,7 +27,7 @@ pub(super) async fn examine(spec: &IssuerSpec, first_keys: Duration, http: &Http
         }
         findings.extend(keys(spec, &published));
     }
-    Subject { name: format!("issuer `{}`", spec.name), findings }
+    findings
 }
 
 fn judge(step: &ProbeStep, remote: bool) -> Finding {
@@ -35,37 +39,11 @@ fn judge(step: &ProbeStep, remote: bool) -> Finding {
     }
 }
 
-fn remedy(ProbeError { fetch, .. }: &ProbeError) -> &'static str {
+fn remedy(ProbeError { fetch, .. }: &ProbeError) -> String {
     match fetch {
         // What is not HTTP's says itself what to do.
-        None => "mend that, then run doctor again; until then every token of this issuer is refused",
-        Some(FetchError::Request(_)) => {
-            "use `https:`, or set `keys.allow_insecure_http` where the network is trusted; no user name or password in the URL"
-        }
-        Some(FetchError::RefusedAddress(_)) => {
-            "link-local and metadata addresses are never asked: name the provider by its own address"
-        }
-        Some(FetchError::Dns) => "check the host name, and that this machine's resolver knows it",
-        Some(FetchError::Connect(_)) => "is the provider up, and may this machine reach it (firewall, network policy)?",
-        Some(FetchError::Tls(_)) => {
-            "if the provider's certificate is from an authority of your own, name that in `keys.ca_file`"
-        }
-        Some(FetchError::Trust(_)) => "`keys.ca_file` names authorities in PEM; check path, permissions and content",
-        Some(FetchError::Identity(_)) => {
-            "name the PEM files of a certificate and of its key; check path and permissions"
-        }
-        Some(FetchError::Timeout) => "look for what is slow on the way there, or raise `keys.timeout`",
-        Some(FetchError::Status(300..=399)) => "redirects are not followed: configure the URL that this one leads to",
-        Some(FetchError::Status(401 | 403)) => {
-            "the provider wants credentials: name a token in `keys.bearer_token_file`"
-        }
-        Some(FetchError::Status(404)) => {
-            "check the path; discovery adds `/.well-known/openid-configuration` to the issuer, and `discovery: URL` says otherwise"
-        }
-        Some(FetchError::Status(_)) => "the provider has a fault of its own: see its log",
-        Some(FetchError::TooLarge(_) | FetchError::Compressed | FetchError::Broken) => {
-            "is this the provider itself, or a proxy or portal in between?"
-        }
+        None => "mend that, then run doctor again; until then every token of this issuer is refused".to_owned(),
+        Some(error) => remedy::of_fetch(error, "keys"),
     }
 }
 
@@ -103,9 +81,4 @@ fn unusable(spec: &IssuerSpec, set: &KeySet) -> Option<Finding> {
         format!("if the issuer signs with one of {}, name it in `algorithms`", names(&there))
     };
     Some(Finding::fault(format!("no key fits an allowed algorithm ({allowed}): no token can be verified"), remedy))
-}
-
-fn rounded(duration: Duration) -> String {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    humantime::format_duration(Duration::from_millis(millis.max(1))).to_string()
 }

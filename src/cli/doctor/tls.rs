@@ -1,4 +1,4 @@
-//! A listener's TLS files.
+//! TLS files: a listener's, and how they are judged.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -43,7 +43,12 @@ pub(super) fn examine(spec: &TlsSpec, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
-fn certificates(path: &Path, what: &str, now: Timestamp, findings: &mut Vec<Finding>) -> Vec<CertificateDer<'static>> {
+pub(super) fn certificates(
+    path: &Path,
+    what: &str,
+    now: Timestamp,
+    findings: &mut Vec<Finding>,
+) -> Vec<CertificateDer<'static>> {
     let shown = path.display();
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
@@ -74,7 +79,7 @@ fn validity(certificate: &CertificateDer<'_>, what: &str, path: &Path, now: Time
     if at(validity.not_before) > now {
         return Finding::fault(
             text(format!("is not valid before {}", validity.not_before)),
-            "compare the clocks, or wait; clients refuse it until then",
+            "compare the clocks, or wait; peers refuse it until then",
         );
     }
     let left = at(validity.not_after).since(now);
@@ -86,7 +91,7 @@ fn validity(certificate: &CertificateDer<'_>, what: &str, path: &Path, now: Time
     if left < SOON { Finding::warning(ends, "have it renewed") } else { Finding::fine(ends) }
 }
 
-fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<PrivateKeyDer<'static>> {
+pub(super) fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<PrivateKeyDer<'static>> {
     let shown = path.display();
     let key = match PrivateKeyDer::from_pem_file(path) {
         Ok(key) => key,
@@ -106,7 +111,7 @@ fn key(path: &Path, findings: &mut Vec<Finding>) -> Option<PrivateKeyDer<'static
     Some(key)
 }
 
-fn pair(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) -> Option<Finding> {
+pub(super) fn pair(chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) -> Option<Finding> {
     let signing = match any_supported_type(key) {
         Ok(signing) => signing,
         Err(error) => return Some(Finding::fault(format!("key: {error}"), "use an RSA, ECDSA or Ed25519 key")),

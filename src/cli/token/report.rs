@@ -15,8 +15,12 @@ pub(super) fn text(report: &Report, now: Timestamp, out: &mut impl Write) -> io:
     for (title, part) in [("header", &report.header), ("claims", &report.claims)] {
         match part {
             Some(members) => writeln!(out, "{title} {}\n", Printable::lines(&pretty(members)))?,
+            None if report.opaque => {}
             None => writeln!(out, "{title} (not readable)\n")?,
         }
+    }
+    if let Some(members) = &report.introspected {
+        writeln!(out, "introspection {}\n", Printable::lines(&pretty(members)))?;
     }
     writeln!(out, "checks, as of {}", shown(now))?;
     for (check, outcome) in &report.steps {
@@ -71,6 +75,7 @@ pub(super) fn json(report: &Report, now: Timestamp, out: &mut impl Write) -> io:
         "at": shown(now),
         "header": report.header,
         "claims": report.claims,
+        "introspection": report.introspected,
         "checks": checks,
         "identity": report.result.as_ref().ok().map(|principal| identity(principal).collect::<Map<_, _>>()),
     });

@@ -63,13 +63,16 @@ impl<'a> Rules<'a> {
         let upstream_at = at.key("upstream_token");
         let upstream = upstream::read(&upstream_at, file.upstream_token.as_ref(), self.tokens);
         let kind = kind(at, file, upstream.as_ref());
-        let upstream_token =
-            upstream.and_then(|upstream| upstream.judge(&upstream_at, (at, file), kind, direction, &self.listeners));
         let require_at = at.key("require");
         let (said, set) = match &file.require {
             Some(require) => self.reader.rule(&require_at, require),
             None => (Said::default(), None),
         };
+        // Tokens that are exchanged are shown to a provider, which is not to see every other issuer's.
+        let any_issuer = said.issuers.is_none() && !said.broken && issuers.names.len() > 1;
+        let upstream_token = upstream.and_then(|upstream| {
+            upstream.judge(&upstream_at, (at, file), (kind, any_issuer), direction, &self.listeners)
+        });
         if said.caller.is_some() {
             let at = require_at.key("caller");
             self.listeners.expect_trusted(if at.node().is_some() { &at } else { &require_at }, direction);

@@ -321,19 +321,17 @@ fn text_problem(text: &str, what: &str) -> Option<String> {
     (!good).then(|| format!("expected {what}: 1 to 2048 bytes without control characters"))
 }
 
-/// RFC 8707 §2: absolute URIs without fragment, kept as they were written: providers and audiences repeat them so.
+/// RFC 8707 §2: absolute URIs without fragment, sent as they are written.
 fn resources(at: &At<'_>, file: Option<&OneOrMore>) -> Vec<Box<str>> {
     let written = texts(at, file, "an absolute URI");
     let listed = matches!(file, Some(ByShape::List(_)));
     for (index, text) in written.iter().enumerate().filter(|(_, text)| text_problem(text, "").is_none()) {
         let item = if listed { at.index(index) } else { *at };
         match Url::parse(text) {
-            Ok(url) if url.fragment().is_some() => {
-                item.error("a resource has no fragment (`#…`; RFC 8707 §2)");
-            }
+            Ok(url) if url.fragment().is_some() => item.error("a resource has no fragment (`#…`; RFC 8707 §2)"),
             Ok(url) if url.password().is_some() => item.error("a resource holds no password"),
-            Ok(_) => {}
-            Err(_) => item.error(format!(
+            Ok(_) if text.bytes().all(|b| b.is_ascii_graphic()) => {}
+            Ok(_) | Err(_) => item.error(format!(
                 "expected an absolute URI, such as `https://payments.internal/api` (RFC 8707 §2), found `{}`",
                 shown(text)
             )),

@@ -70,6 +70,11 @@ impl Twins {
         let mut any = false;
         let mut group = Vec::new();
         for (index, spec) in issuers.specs.iter().enumerate() {
+            // Opaque tokens say nothing in `iss`.
+            if spec.tokens == TokenFormat::Opaque {
+                group.push(index);
+                continue;
+            }
             let first = *groups.entry((&spec.issuer, &spec.credential)).or_insert(index);
             any |= first != index;
             group.push(first);

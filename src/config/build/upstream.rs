@@ -42,12 +42,13 @@ impl Upstream<'_> {
         self.found.is_none_or(|(_, kind)| kind == token::Kind::ClientCredentials)
     }
 
-    /// Whether the rule may hand the token out.
+    /// Whether the rule may hand the token out. `any_issuer` says that it accepts the tokens of every issuer there is,
+    /// and of which there are several.
     pub(in crate::config) fn judge(
         &self,
         at: &At<'_>,
         rule: (&At<'_>, &RuleFile),
-        kind: Option<Kind>,
+        (kind, any_issuer): (Option<Kind>, bool),
         direction: Direction,
         listeners: &Listeners<'_>,
     ) -> Option<TokenIndex> {
@@ -90,6 +91,11 @@ impl Upstream<'_> {
                     at.error("this rule is for `inbound` requests, which would carry a token of your own: write `match.direction: outbound`, or `context_extensions` of a route that you set");
                 }
             }
+        }
+        if token == token::Kind::Exchange && kind == Some(Kind::Require) && any_issuer {
+            rule_at.key("require").error(format!(
+                "`issuers` is missing: `{name}` is exchanged for the caller's token, and the tokens of every issuer would be sent to its provider"
+            ));
         }
         if file.remove_token == Some(false) {
             rule_at

@@ -16,7 +16,7 @@ fn spec(max_bytes: u64) -> ExchangeCacheSpec {
 }
 
 fn granted(token: &str, expires_at: Option<i64>) -> Granted {
-    Granted { token: Secret::new(token), expires_at: expires_at.map(at), jwt: None }
+    Granted { token: Secret::new(token), expires_at: expires_at.map(at), jwt: None, scope: None }
 }
 
 fn issuer(name: &str) -> Arc<Issuer> {

@@ -1,44 +1,7 @@
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::*;
-use crate::authn::spec::{
-    Algorithm, ClaimMapping, CredentialSource, IssuerClaim, KeySource, TokenCacheSpec, TokenFormat,
-};
-
-fn spec() -> IssuerSpec {
-    let path = |text: &str| ClaimPath::dotted(text).unwrap();
-    IssuerSpec {
-        name: "shop".into(),
-        issuer: IssuerClaim::Exact("https://shop.example".into()),
-        keys: KeySource::None,
-        algorithms: vec![Algorithm::RS256],
-        kid_optional: false,
-        times_in_strings: false,
-        leeway: Duration::from_secs(30),
-        max_lifetime: None,
-        rfc9068: false,
-        claims: ClaimMapping {
-            subject: path("sub"),
-            client: vec![path("client_id"), path("azp")],
-            scopes: vec![path("scope"), path("scp")],
-            roles: vec![path("realm_access.roles"), path("resource_access.b.roles")],
-            service: Some(path("service")),
-            tenant: Some(path("org.id")),
-            extra: vec![("plan".into(), path("plan")), ("granted".into(), path("scope"))],
-            audience: path("aud"),
-        },
-        wildcard_scope: None,
-        credential: CredentialSource::Authorization,
-        max_token_bytes: 8192,
-        cache: TokenCacheSpec { max_age: Duration::from_secs(300), max_bytes: 1 << 20 },
-        tokens: TokenFormat::Jwt,
-        introspection: None,
-        provider: None,
-        ready_without_keys: false,
-    }
-}
+use crate::authn::spec::tests::spec;
 
 fn object(value: Value) -> Claims {
     let Value::Object(claims) = value else { panic!("not an object: {value}") };

@@ -1,4 +1,11 @@
-//! Row 202: what is secret is in no error, no `Debug`, no log and no metric.
+//! Row 202: what is secret is in no error, no `Debug`, no log and no metric. A file of its own, since a process has one
+//! log: it is there before anything could be logged.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "provider/fixture.rs"]
+mod fixture;
+#[path = "support/http.rs"]
+mod http;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
