@@ -1,5 +1,6 @@
 # The way in: `make demo` shows Tollgate at work behind a real Envoy, `make test` runs every suite.
-# `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package.
+# `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package. The two targets with
+# real identity providers also need Java, Maven and Node.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,21 +17,41 @@ envoy_ready := .tools/envoy.stamp
 endif
 export TOLLGATE_ENVOY
 
+# A Keycloak of your own, as a folder: `make demo-keycloak TOLLGATE_KEYCLOAK=/opt/keycloak`. It is only read.
+ifdef TOLLGATE_KEYCLOAK
+keycloak_ready := need-java
+else
+TOLLGATE_KEYCLOAK := $(CURDIR)/.tools/keycloak
+keycloak_ready := need-java .tools/keycloak.stamp
+endif
+export TOLLGATE_KEYCLOAK
+keycloak_pin := $(shell sed -n '/^[0-9]/p' .ci/keycloak.txt)
+keycloak_zip := .tools/keycloak-quarkus-dist-$(firstword $(keycloak_pin)).zip
+opaque_ready := need-node .tools/oidc-provider.stamp
+
 # What `make demo` passes on: `make demo ARGS=--once`.
 ARGS ?=
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: need-cargo $(envoy_ready) ## Guided tour of real requests through a real Envoy, then stay up (ARGS=--once to end)
 	cargo run --locked --bin tollgate -- demo $(ARGS)
 
+.PHONY: demo-keycloak
+demo-keycloak: need-cargo $(envoy_ready) $(keycloak_ready) ## Three services behind their own Envoys and gates, on a real Keycloak (ARGS=--once to end)
+	cargo run --locked --bin tollgate -- demo keycloak --home $(TOLLGATE_KEYCLOAK) $(ARGS)
+
 .PHONY: test
 test: need-cargo $(envoy_ready) ## Every suite, the one on the real Envoy included
 	cargo test --locked --all-targets
 	cargo test --locked --doc
+
+.PHONY: test-idp
+test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The suites on real identity providers: Keycloak and oidc-provider
+	cargo test --locked --features idp --test idp_opaque --test idp_keycloak
 
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
@@ -39,7 +60,7 @@ build: need-cargo ## The program for production, in target/release/tollgate
 .PHONY: lint
 lint: need-cargo ## Formatting and clippy, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 
 .PHONY: fmt
 fmt: need-cargo ## Format the code
@@ -56,6 +77,10 @@ ci: ## Everything that a change must pass
 .PHONY: envoy
 envoy: $(envoy_ready) ## Fetch the pinned Envoy into .tools (once)
 	@echo "envoy: $(TOLLGATE_ENVOY)"
+
+.PHONY: idp
+idp: $(keycloak_ready) $(opaque_ready) ## Fetch the pinned Keycloak and oidc-provider into .tools (once)
+	@echo "keycloak: $(TOLLGATE_KEYCLOAK)"
 
 .PHONY: clean
 clean: ## Remove what was built and fetched
@@ -76,6 +101,49 @@ clean: ## Remove what was built and fetched
 	    ln -sfn "$$binary" .tools/envoy
 	@.tools/envoy --version
 	@touch $@
+
+# Python unpacks it (no `unzip` needed) and forgets who may execute what.
+.tools/keycloak.stamp: .ci/keycloak.txt | need-python need-maven
+	@rm -rf .tools/keycloak .tools/keycloak.new .tools/keycloak.stamp $(keycloak_zip)
+	@mkdir -p .tools/keycloak.new
+	@echo "fetching the pinned Keycloak into .tools, once (160 MB)"
+	@mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+	    -Dartifact=org.keycloak:keycloak-quarkus-dist:$(firstword $(keycloak_pin)):zip -DoutputDirectory=$(CURDIR)/.tools \
+	    || { echo "error: Maven could not fetch Keycloak: it needs a way to the central repository, or a mirror in its settings. With a Keycloak of your own: make $(MAKECMDGOALS) TOLLGATE_KEYCLOAK=/path/to/keycloak" >&2; exit 1; }
+	@echo "$(lastword $(keycloak_pin))  $(keycloak_zip)" | sha256sum --check --quiet \
+	    || { echo "error: $(keycloak_zip) is not the file that .ci/keycloak.txt names" >&2; exit 1; }
+	@python3 -m zipfile -e $(keycloak_zip) .tools/keycloak.new
+	@rm $(keycloak_zip)
+	@mv .tools/keycloak.new/keycloak-$(firstword $(keycloak_pin)) .tools/keycloak
+	@rmdir .tools/keycloak.new
+	@chmod +x .tools/keycloak/bin/*.sh
+	@touch $@
+
+# The lock file pins every package by its hash, and names no registry: npm's own setting does.
+.tools/oidc-provider.stamp: tests/idp/opaque/package.json tests/idp/opaque/package-lock.json | need-node
+	@rm -rf .tools/oidc-provider .tools/oidc-provider.stamp
+	@mkdir -p .tools/oidc-provider
+	@cp tests/idp/opaque/package.json tests/idp/opaque/package-lock.json tests/idp/opaque/.npmrc .tools/oidc-provider/
+	@echo "fetching the pinned oidc-provider into .tools, once"
+	@cd .tools/oidc-provider && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error \
+	    || { echo "error: npm could not fetch oidc-provider: it needs a way to its registry" >&2; exit 1; }
+	@touch $@
+
+.PHONY: need-java
+need-java:
+	@command -v java >/dev/null || { echo "error: java is not on the PATH: Keycloak needs Java 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
+	@version=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
+	    test "$${version:-0}" -ge 17 || { echo "error: this Java is version $${version:-unknown}: Keycloak needs 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
+
+.PHONY: need-maven
+need-maven:
+	@command -v mvn >/dev/null || { echo "error: mvn is not on the PATH: Maven fetches Keycloak. On Debian, apt-get install maven; or name a Keycloak: make $(MAKECMDGOALS) TOLLGATE_KEYCLOAK=/path/to/keycloak" >&2; exit 1; }
+
+.PHONY: need-node
+need-node:
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "error: node and npm are not on the PATH: the opaque tokens of the tests come from a provider for Node 20 or newer. On Debian, apt-get install nodejs npm (from Debian 13 on), or install Node from its makers" >&2; exit 1; }
+	@version=$$(node --version | sed 's/^v\([0-9]*\).*/\1/'); \
+	    test "$$version" -ge 20 || { echo "error: this Node is $$(node --version): oidc-provider needs 20 or newer" >&2; exit 1; }
 
 .PHONY: need-cargo
 need-cargo:

@@ -4,6 +4,7 @@ pub mod client;
 pub mod envoy;
 pub mod gate;
 pub mod issuer;
+pub mod keycloak;
 pub mod keys;
 mod paint;
 pub mod passport;
@@ -15,7 +16,7 @@ pub mod upstream;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,6 +70,20 @@ pub enum DemoError {
         /// The end of its log.
         log: String,
     },
+    /// There is no Envoy, and no way to do without.
+    #[error("there is no envoy: `make envoy` fetches one, or name yours in TOLLGATE_ENVOY")]
+    NoEnvoy,
+    /// There is no Keycloak.
+    #[error("there is no Keycloak{}: `make idp` fetches one, or name yours by --home", at(.0.as_deref()))]
+    NoKeycloak(Option<PathBuf>),
+    /// Keycloak does not run, or not as it should.
+    #[error("Keycloak: {why}\n{log}")]
+    Keycloak {
+        /// What was seen.
+        why: String,
+        /// The end of its log, or what it said.
+        log: String,
+    },
     /// The policy is not usable: what is wrong with it.
     #[error("the policy is not usable:\n  {}", .0.join("\n  "))]
     Policy(Vec<String>),
@@ -110,7 +125,14 @@ pub struct DemoOptions {
 /// Runs the demo until Ctrl-C or SIGTERM, or to the end of the tour. 0: all was as expected. 1: it was not. 3: the
 /// demo could not run, or not to the end of the tour.
 pub async fn run(options: DemoOptions) -> ExitCode {
-    let show = |line: &str| {
+    until_interrupted(async |end, show| run_with(&options, Paint::for_stdout(), end, show).await).await
+}
+
+/// Runs `demo` with standard output and with a sign that is given on Ctrl-C or SIGTERM.
+async fn until_interrupted(
+    demo: impl AsyncFnOnce(CancellationToken, &mut (dyn FnMut(&str) + Send)) -> Result<bool, DemoError>,
+) -> ExitCode {
+    let mut show = |line: &str| {
         let mut out = io::stdout().lock();
         // A reader that is gone is no reason to fail.
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -118,7 +140,7 @@ pub async fn run(options: DemoOptions) -> ExitCode {
     let end = CancellationToken::new();
     // From the first moment: Envoy and the files must not outlive this process.
     let interrupted = tokio::spawn(interruption(end.clone()));
-    let ended = run_with(&options, Paint::for_stdout(), end, &mut { show }).await;
+    let ended = demo(end, &mut show).await;
     interrupted.abort();
     match ended {
         Ok(true) => ExitCode::SUCCESS,
@@ -128,6 +150,10 @@ pub async fn run(options: DemoOptions) -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+fn at(place: Option<&Path>) -> String {
+    place.map(|place| format!(" in `{}`", place.display())).unwrap_or_default()
 }
 
 async fn interruption(end: CancellationToken) {

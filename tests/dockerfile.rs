@@ -240,6 +240,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&from.join(&name), &to.join(&name));
         }
     } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(from, to).unwrap();
         let modified = fs::metadata(from).unwrap().modified().unwrap();
         fs::File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();

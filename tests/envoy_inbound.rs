@@ -16,6 +16,8 @@ mod failures;
 mod headers;
 #[path = "envoy_inbound/outbound.rs"]
 mod outbound;
+#[path = "envoy_inbound/outbound_tls.rs"]
+mod outbound_tls;
 #[path = "envoy_inbound/paths.rs"]
 mod paths;
 #[path = "envoy_inbound/protocols.rs"]

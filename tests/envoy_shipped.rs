@@ -30,7 +30,10 @@ async fn envoy_accepts_every_shipped_configuration_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     Pki::new().write_server_files(directory.path());
     let mtls = Shipped::inbound_mtls().certificates(directory.path()).unwrap();
-    for config in [Shipped::inbound(), mtls, Shipped::outbound()] {
+    // But for files that not every machine has.
+    let authorities = directory.path().join("ca.crt").display().to_string();
+    let outbound = Shipped::outbound().replace("/etc/ssl/certs/ca-certificates.crt", &authorities).unwrap();
+    for config in [Shipped::inbound(), mtls, outbound] {
         Envoy::validate(&binary(), config.text()).await.unwrap();
     }
     let broken = Shipped::inbound().replace("transport_api_version: V3", "transport_api_version: V9").unwrap();
@@ -40,16 +43,21 @@ async fn envoy_accepts_every_shipped_configuration_as_it_is() {
 #[tokio::test]
 async fn every_value_that_is_documented_as_replaceable_is_there_once_and_nothing_shipped_remains() {
     let service = SocketAddr::from(([127, 0, 0, 1], 18081));
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("authorities.pem");
+    Pki::new().write_ca(&ca);
     let tcp = |port: u16| Gate::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
     let gates =
         [vec![Gate::Unix("/tmp/gate.sock".into())], vec![tcp(18082), Gate::Unix("/tmp/b.sock".into()), tcp(18083)]];
     for gate in &gates {
         let configs = [
             Shipped::inbound().between(18080, 19901, service, gate).unwrap(),
-            Shipped::outbound().towards(service, gate).unwrap(),
+            Shipped::outbound().towards(service, (service, &ca), gate).unwrap(),
         ];
         for config in configs {
-            for shipped in ["port_value: 80", "port_value: 99", "path: /run/", "0.0.0.0", "address: payments"] {
+            let shipped =
+                ["port_value: 80", "port_value: 99", "port_value: 443", "path: /run/", "0.0.0.0", "filename: /etc/"];
+            for shipped in shipped.iter().chain(&["address: payments", "address: ledger"]) {
                 assert!(!config.text().contains(shipped), "{shipped}\n{}", config.text());
             }
             Envoy::validate(&binary(), config.text()).await.unwrap();
@@ -105,4 +113,41 @@ fn the_safe_settings_are_shipped() {
         assert!(!shipped.text().contains("typed_per_filter_config"));
     }
     assert_eq!(ext_authz(&yaml(&Shipped::inbound()))["include_peer_certificate"], true);
+}
+
+/// A token that is attached on the way out goes where the gate was told it goes.
+#[test]
+fn what_leaves_goes_to_named_destinations_and_over_tls_to_the_right_one() {
+    let config = yaml(&Shipped::outbound());
+    let clusters = config["static_resources"]["clusters"].as_array().unwrap();
+    let cluster = |name: &Value| clusters.iter().find(|cluster| cluster["name"] == *name).unwrap();
+    let hosts = manager(&config)["route_config"]["virtual_hosts"].as_array().unwrap();
+    assert!(hosts.len() >= 2);
+    for host in hosts {
+        let domains: Vec<&str> =
+            host["domains"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        assert!(domains.iter().all(|name| !name.starts_with('*')), "{domains:?}");
+        for route in host["routes"].as_array().unwrap() {
+            let cluster = cluster(&route["route"]["cluster"]);
+            assert_eq!(cluster["type"], "STRICT_DNS", "an address that is written here");
+            let address =
+                cluster.pointer("/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address");
+            assert_eq!(address.unwrap()["address"], domains[0], "the host is the destination's name");
+        }
+    }
+    for word in ["ORIGINAL_DST", "original_dst", "dynamic_forward_proxy", "PassthroughCluster"] {
+        let used =
+            Shipped::outbound().text().lines().any(|line| !line.trim_start().starts_with('#') && line.contains(word));
+        assert!(!used, "{word}");
+    }
+    let tls = &cluster(&Value::from("ledger"))["transport_socket"]["typed_config"];
+    assert_eq!(tls["sni"], "ledger.example.com");
+    let validation = &tls["common_tls_context"]["validation_context"];
+    assert!(validation["trusted_ca"]["filename"].is_string());
+    let name = &validation["match_typed_subject_alt_names"][0];
+    assert_eq!(
+        (&name["san_type"], &name["matcher"]["exact"]),
+        (&Value::from("DNS"), &Value::from("ledger.example.com"))
+    );
+    assert!(validation.get("trust_chain_verification").is_none());
 }

@@ -303,3 +303,6 @@ fn no_answer(why: &NoAnswer) -> AuthnError {
 fn unavailable(why: &str) -> AuthnError {
     AuthnError::new(Reason::IntrospectionUnavailable, why)
 }
+
+#[cfg(test)]
+mod tests;

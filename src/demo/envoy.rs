@@ -1,6 +1,7 @@
 //! A real Envoy as a child process, with the configuration that is shipped in `envoy/`.
 
 mod shipped;
+mod sidecar;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::DemoError;
 use super::client::{Call, Reply};
 pub use shipped::{Gate, Shipped};
+pub use sidecar::Sidecar;
 
 /// Time for Envoy to start: it waits for the gate's first health check, and machines may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,6 +72,19 @@ impl Envoy {
     /// Where it takes requests.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the listener with this name takes requests.
+    ///
+    /// # Errors
+    /// Where it has none.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr, DemoError> {
+        let listeners = self.admin("/listeners?format=json").await?.json();
+        let statuses = listeners.get("listener_statuses").and_then(serde_json::Value::as_array);
+        let named = statuses.into_iter().flatten().find(|status| status.get("name").is_some_and(|known| known == name));
+        named
+            .and_then(address_of)
+            .ok_or_else(|| DemoError::Envoy { why: format!("it has no listener `{name}`"), log: tail(&self.log()) })
     }
 
     /// Where its admin interface is.
@@ -158,10 +173,14 @@ impl Envoy {
             return None;
         }
         let listeners = self.admin("/listeners?format=json").await.ok()?.json();
-        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?;
-        let port = u16::try_from(address.get("port_value")?.as_u64()?).ok()?;
-        Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        address_of(listeners.pointer("/listener_statuses/0")?)
     }
+}
+
+/// Where a listener listens, by the admin interface's description of it.
+fn address_of(status: &serde_json::Value) -> Option<SocketAddr> {
+    let port = status.pointer("/local_address/socket_address/port_value")?.as_u64()?;
+    Some(SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).ok()?)))
 }
 
 fn spawn(binary: &Path, config: &str, directory: &Path) -> Result<Child, DemoError> {
@@ -188,7 +207,7 @@ fn spawn(binary: &Path, config: &str, directory: &Path) -> Result<Child, DemoErr
 }
 
 /// The last lines of a log.
-fn tail(log: &str) -> String {
+pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
 }

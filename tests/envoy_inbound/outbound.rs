@@ -7,7 +7,7 @@ use tollgate::demo::gate::LocalGate;
 use tollgate::demo::issuer::{CLIENTS, DevIssuer};
 use tollgate::demo::upstream::Upstream;
 
-use crate::support::{assert_denied, binary};
+use crate::support::{Pki, assert_denied, binary};
 
 /// The same path, inbound and outbound, under rules that tell them apart.
 const POLICY: &str = r#"
@@ -40,8 +40,10 @@ async fn calls_that_leave_are_decided_by_outbound_rules() {
     std::fs::write(at("policy.yaml"), policy).unwrap();
     let _gate = LocalGate::start(&at("policy.yaml")).await.unwrap();
     let payments = Upstream::start(0).await.unwrap();
+    Pki::new().write_ca(&at("ca.crt"));
     let start = async |socket: &str| {
-        let config = Shipped::outbound().towards(payments.address(), &[Gate::Unix(at(socket))]).unwrap();
+        let ledger = (payments.address(), &*at("ca.crt"));
+        let config = Shipped::outbound().towards(payments.address(), ledger, &[Gate::Unix(at(socket))]).unwrap();
         let config = config.replace(" timeout: 0.25s\n", " timeout: 10s\n").unwrap();
         Envoy::start(&binary(), config.text()).await.unwrap()
     };

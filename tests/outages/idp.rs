@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tollgate::clock::{Clock as _, ManualClock};
 
 use crate::faults::Fault;
-use crate::http::{Answer, Request, Server, http, json as good_json};
+use crate::http::{Answer, Request, Server, http, kept_json};
 use crate::support::mint::Signer;
 
 pub(crate) struct Idp {
@@ -56,11 +56,11 @@ impl Idp {
                     let answer = http(200, &["Content-Type: application/json"], good.to_string());
                     Answer::When(gate.clone(), answer)
                 }
-                (None, _) => good_json(&good),
+                (None, _) => kept_json(&good),
             }
         })));
         elsewhere.set(Answer::Ask(Arc::new(move |request| {
-            good_json(&also_minting.answer(request, &of_elsewhere.lock().unwrap()))
+            kept_json(&also_minting.answer(request, &of_elsewhere.lock().unwrap()))
         })));
         Self { server, elsewhere, behaviour, mint }
     }

@@ -153,3 +153,20 @@ async fn after_a_good_time(need: Need, fault: Fault) {
 async fn row_074_and_row_187_and_row_196_after_a_good_time_what_is_known_serves_and_what_is_new_is_a_503() {
     all(after_a_good_time).await;
 }
+
+/// Connections that were kept end with the provider. Who asks again is not refused for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_restarts_is_asked_again_at_once() {
+    for need in [Need::Opaque, Need::Jwts] {
+        let world = World::new(need, Setting { call: "8s", ..Setting::default() }).await;
+        world.allowed().await;
+        for _ in 0..5 {
+            let connections = world.idp.server.connections();
+            assert_eq!(world.ask(&world.token()).await, Reason::Allowed, "{need:?}");
+            assert_eq!(world.idp.server.connections(), connections, "{need:?}: the connection is kept");
+            world.idp.fail(Fault::Killed).await;
+            world.idp.heal().await;
+            assert_eq!(world.ask(&world.token()).await, Reason::Allowed, "{need:?}");
+        }
+    }
+}

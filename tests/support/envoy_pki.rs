@@ -8,8 +8,8 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A certificate authority and what it certifies.
 pub(crate) struct Pki {
@@ -43,12 +43,36 @@ impl Pki {
 
     /// Writes `tls.crt`, `tls.key` (for `localhost`) and `ca.crt`.
     pub(crate) fn write_server_files(&self, directory: &Path) {
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.ca).unwrap();
+        let (certificate, key) = self.server("localhost");
         std::fs::write(directory.join("tls.crt"), certificate.pem()).unwrap();
         std::fs::write(directory.join("tls.key"), key.serialize_pem()).unwrap();
-        std::fs::write(directory.join("ca.crt"), self.ca.pem()).unwrap();
+        self.write_ca(&directory.join("ca.crt"));
+    }
+
+    /// Writes the authority's certificate.
+    pub(crate) fn write_ca(&self, file: &Path) {
+        std::fs::write(file, self.ca.pem()).unwrap();
+    }
+
+    fn server(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.ca).unwrap(), key)
+    }
+
+    /// What a server with this name speaks TLS by, HTTP/2 first.
+    pub(crate) fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let (certificate, key) = self.server(name);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// A TLS connection to a server of [`Pki::write_server_files`], with this protocol and this identity or none.

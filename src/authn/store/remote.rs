@@ -19,8 +19,10 @@ use crate::secret::{Secret, SecretError, read_text};
 const MAX_BYTES: usize = 1 << 20;
 /// Wait after a first failure; it doubles with each further one …
 const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// … up to this.
+/// … up to this …
 const LAST_RETRY: Duration = Duration::from_secs(60);
+/// … or to this, while there are no keys at all: every token is refused then.
+const LAST_RETRY_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 /// No two refreshes are closer than this, whatever is configured.
 const LEAST_REFRESH: Duration = Duration::from_millis(100);
 
@@ -98,7 +100,8 @@ impl Remote {
                     failures = failures.saturating_add(1);
                     place = None;
                     self.slot.failed(error.outcome(), error.to_string());
-                    retry_in(failures)
+                    let without_keys = self.slot.current().is_err();
+                    retry_in(failures, if without_keys { LAST_RETRY_WITHOUT_KEYS } else { LAST_RETRY })
                 }
             };
             self.flights.land(failures == 0);
@@ -160,9 +163,9 @@ impl Remote {
     }
 }
 
-/// When to try again after so many failures: doubled each time, and by chance down to half of it.
-fn retry_in(failures: u32) -> Duration {
-    let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
+/// When to try again after so many failures: doubled each time up to `most`, and by chance down to half of it.
+fn retry_in(failures: u32, most: Duration) -> Duration {
+    let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(most);
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
@@ -171,11 +174,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_back_off_to_a_minute_and_never_further() {
-        for (failures, most) in [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (30, 60.0), (u32::MAX, 60.0)] {
-            for _ in 0..20 {
-                let pause = retry_in(failures).as_secs_f64();
-                assert!((most / 2.0..=most).contains(&pause), "{failures}: {pause}");
+    fn retries_back_off_and_no_further_than_they_may() {
+        for (last, series) in [
+            (LAST_RETRY, [(1, 0.5), (2, 1.0), (3, 2.0), (7, 32.0), (8, 60.0), (30, 60.0), (u32::MAX, 60.0)]),
+            (LAST_RETRY_WITHOUT_KEYS, [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 5.0), (30, 5.0), (u32::MAX, 5.0)]),
+        ] {
+            for (failures, most) in series {
+                for _ in 0..20 {
+                    let pause = retry_in(failures, last).as_secs_f64();
+                    assert!((most / 2.0..=most).contains(&pause), "{failures}: {pause}");
+                }
             }
         }
     }

@@ -55,14 +55,23 @@ impl Shipped {
             .gates("/run/tollgate/inbound.sock", gates)
     }
 
-    /// An outbound configuration on free ports, whose one destination is `service`.
+    /// An outbound configuration on free ports, whose plain destination is `payments`, and whose destination over TLS is
+    /// `ledger`, vouched for by the authorities in the file `ca`. The name that its certificate must have stays as it
+    /// is shipped: `ledger.example.com`.
     ///
     /// # Errors
     /// As above.
-    pub fn towards(self, service: SocketAddr, gates: &[Gate]) -> Result<Self, DemoError> {
+    pub fn towards(
+        self,
+        payments: SocketAddr,
+        (ledger, ca): (SocketAddr, &Path),
+        gates: &[Gate],
+    ) -> Result<Self, DemoError> {
         self.replace("port_value: 8082", "port_value: 0")?
             .replace("port_value: 9902", "port_value: 0")?
-            .replace("address: payments.internal, port_value: 8083", &socket_address(service))?
+            .replace("address: payments.internal, port_value: 8083", &socket_address(payments))?
+            .replace("address: ledger.example.com, port_value: 443", &socket_address(ledger))?
+            .replace("/etc/ssl/certs/ca-certificates.crt", &ca.display().to_string())?
             .gates("/run/tollgate/outbound.sock", gates)
     }
 
