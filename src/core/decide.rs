@@ -10,7 +10,7 @@ use super::inject::{self, Placeholder, RenderError, Template};
 use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
-use super::request::RequestFacts;
+use super::request::{Direction, RequestFacts};
 use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule, TokenIndex};
 use super::table::{Match, PolicyTable, Unjudgeable, fold};
 use crate::secret::Secret;
@@ -118,8 +118,14 @@ impl NeedsToken<'_> {
 const AUTHORIZATION: &str = "authorization";
 
 /// Where a caller's own credentials are, whatever the issuers read: where a rule attaches a token, that token alone
-/// travels on.
-const CALLERS_OWN: [&str; 2] = [AUTHORIZATION, "proxy-authorization"];
+/// travels on. On the way out cookies are another party's, handed on by a service that hands on all that it got; on the
+/// way in they are for the service behind.
+const fn callers_own(direction: Direction) -> &'static [&'static str] {
+    match direction {
+        Direction::Inbound => &[AUTHORIZATION, "proxy-authorization"],
+        Direction::Outbound => &[AUTHORIZATION, "proxy-authorization", "cookie"],
+    }
+}
 
 /// Decides on a request by the rule that matches it.
 ///
@@ -252,7 +258,7 @@ impl Decision<'_> {
         }
         // As sent to the letter: what upstreams may fold to the same name was not verified.
         let stays = |name: &str| kept == Some(name) || set.iter().any(|(of_ours, _)| **of_ours == *name);
-        let callers = if self.rule.upstream_token.is_some() { &CALLERS_OWN[..] } else { &[] };
+        let callers = if self.rule.upstream_token.is_some() { callers_own(self.facts.direction) } else { &[] };
         let callers = callers.iter().copied().filter(|name| credentials.iter().all(|listed| **listed != **name));
         let credentials: Vec<&str> = credentials.iter().map(|name| &**name).chain(callers).collect();
         let mut remove: Vec<Cow<'static, str>> = Vec::new();

@@ -265,11 +265,12 @@ async fn what_the_caller_sent_as_credentials_does_not_travel() {
             ("X_Access_Token", "forged"),
             ("proxy-authorization", "Basic Zm9yZ2Vk"),
             ("Proxy_Authorization", "Basic Zm9yZ2Vk"),
+            ("cookie", "session=of-the-caller"),
         ];
         let answer = world.ask_with(token, &headers, Instant::now() + LIMIT).await;
         let allowed = allowed(&answer);
         assert!(allowed.bearer.as_ref().is_some_and(|new| new.expose() != subject));
-        for name in ["x-access-token", "x_access_token", "proxy-authorization", "proxy_authorization"] {
+        for name in ["x-access-token", "x_access_token", "proxy-authorization", "proxy_authorization", "cookie"] {
             assert!(allowed.remove.iter().any(|removed| removed == name), "{name}: {:?}", allowed.remove);
         }
         assert!(!allowed.remove.iter().any(|name| name == "authorization"), "Envoy removes last");

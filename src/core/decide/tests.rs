@@ -73,13 +73,14 @@ fn with<T>(
     then(decide(table, &found, &facts, authentication, &credentials, ID))
 }
 
-const SENT: [(&str, &str); 7] = [
+const SENT: [(&str, &str); 8] = [
     ("authorization", "Bearer callers-own"),
     ("x-access-token", "forged"),
     ("X-Access_Token", "forged"),
     ("proxy-authorization", "Basic Zm9yZ2Vk"),
     ("proxy_authorization", "Basic Zm9yZ2Vk"),
     ("x-user-id", "forged"),
+    ("cookie", "session=callers-own"),
     ("accept", "*/*"),
 ];
 
@@ -112,7 +113,8 @@ fn a_rule_that_attaches_a_token_allows_with_the_token_alone() {
     let mut removed = allowed.remove.clone();
     removed.sort();
     // Envoy removes last: `authorization`, which is set, is not among them.
-    let wanted = ["proxy-authorization", "proxy_authorization", "x-access-token", "x-access_token", "x-user-id"];
+    let wanted =
+        ["cookie", "proxy-authorization", "proxy_authorization", "x-access-token", "x-access_token", "x-user-id"];
     assert_eq!(removed, wanted);
 
     let denied = with(&table, "GET", &SENT, verified("orders"), |decided| {
@@ -157,6 +159,7 @@ fn the_gates_own_token_replaces_what_an_unjudged_caller_sent() {
     assert_eq!(allowed.bearer.unwrap().expose(), "own");
     assert!(allowed.remove.iter().any(|name| name == "x-access-token"));
     assert!(allowed.remove.iter().any(|name| name == "proxy-authorization"));
+    assert!(allowed.remove.iter().any(|name| name == "cookie"));
 }
 
 #[test]
