@@ -1,5 +1,6 @@
 //! The pure decision: no I/O, no wire types, no clock of its own.
 
+pub mod algorithm;
 pub mod answer;
 pub mod caller;
 pub mod condition;

@@ -75,6 +75,14 @@ pub struct Fetched {
 }
 
 impl Fetched {
+    /// Whether its one `Content-Type` is `application/json`, with whatever parameters.
+    pub fn is_json(&self) -> bool {
+        let mut types = self.headers.get_all(CONTENT_TYPE).iter();
+        let (Some(only), None) = (types.next(), types.next()) else { return false };
+        let essence = only.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("application/json")
+    }
+
     /// This answer, if its status is 200.
     ///
     /// # Errors

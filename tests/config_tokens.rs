@@ -7,9 +7,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tollgate::authn::spec::{KeySource, OpaqueAlphabet, TokenFormat};
 use tollgate::config::{self, Config};
+use tollgate::core::algorithm::Algorithm;
 use tollgate::core::rule::{Action, IssuerIndex, TokenIndex};
 use tollgate::outbound::spec::{ActorSpec, Grant, ProviderRef, TokenType};
-use tollgate::provider::spec::{AssertionAlgorithm, ClientAuth};
+use tollgate::provider::spec::ClientAuth;
 use tollgate::secret::SecretSource;
 
 /// A directory with every file that the tests' configurations name.
@@ -198,7 +199,7 @@ fn everything_that_can_be_said_is_read() {
     let ProviderRef::Own(sts) = &by_key.provider else { panic!("{:?}", by_key.provider) };
     assert_eq!((&*sts.name, sts.issuer.as_deref(), &sts.metadata), ("by-key", None, &None));
     let ClientAuth::PrivateKeyJwt { algorithm, key_id, audience, .. } = &by_key.client.auth else { panic!() };
-    assert_eq!((*algorithm, key_id.as_deref()), (AssertionAlgorithm::ES256, Some("k1")));
+    assert_eq!((*algorithm, key_id.as_deref()), (Algorithm::ES256, Some("k1")));
     assert_eq!(audience.as_deref(), Some("https://sts.internal"));
     // Without an audience the resources are expected. They stay as they were written: providers compare texts.
     assert_eq!(by_key.resources, ["https://a.internal".into(), "urn:b".into()]);

@@ -13,7 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("watch", &[]),
     ("core", &["clock", "secret"]),
     ("net", &["clock", "secret", "core::event"]),
-    ("provider", &["clock", "secret", "core::event", "net"]),
+    ("provider", &["clock", "secret", "core::event", "core::algorithm", "net"]),
     ("authn", &["clock", "secret", "watch", "core", "net", "provider"]),
     ("outbound", &["clock", "secret", "watch", "core", "net", "provider", "authn"]),
     ("config", &["clock", "secret", "core", "net::spec", "provider::spec", "authn::spec", "outbound::spec"]),

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tollgate::core::algorithm::Algorithm;
 use tollgate::net::{FetchRequest, Form, HttpClient};
-use tollgate::provider::spec::{AssertionAlgorithm, ClientAuth, ClientSpec};
+use tollgate::provider::spec::{ClientAuth, ClientSpec};
 use tollgate::provider::{Deps, Endpoint, Provider};
 use tollgate::secret::{Secret, SecretSource};
 use tollgate::telemetry::{Exposition, Recorder};
@@ -79,7 +80,7 @@ fn row_202_secrets_and_tokens_are_in_no_error_log_or_metric() {
         let file = || fixture.file("secret", SECRET);
         let pair = rcgen::KeyPair::generate().unwrap();
         let key = fixture.file("key.pem", pair.serialize_pem());
-        let algorithm = AssertionAlgorithm::ES256;
+        let algorithm = Algorithm::ES256;
         let clients = [
             ClientAuth::SecretBasic(SecretSource::File(file())),
             ClientAuth::SecretPost(SecretSource::File(file())),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
@@ -47,17 +46,10 @@ fn parse(spec: &TokenSpec, fetched: &Fetched) -> Result<Map<String, Value>, Auth
     if fetched.status != StatusCode::OK {
         return Err(refusal(&spec.grant, fetched));
     }
-    if !is_json(fetched) {
+    if !fetched.is_json() {
         return Err(unusable("its content type is not `application/json`"));
     }
     json::parse_object(&fetched.body).map_err(|error| unusable(&error.to_string()))
-}
-
-fn is_json(fetched: &Fetched) -> bool {
-    let mut types = fetched.headers.get_all(CONTENT_TYPE).iter();
-    let (Some(one), None) = (types.next(), types.next()) else { return false };
-    let essence = one.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
 }
 
 fn judge(spec: &TokenSpec, members: &mut Map<String, Value>) -> Result<Answered, AuthnError> {

@@ -7,15 +7,15 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{EncodingKey, Header, encode};
 use rand::Rng as _;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::spec::AssertionAlgorithm;
 use crate::clock::Timestamp;
+use crate::core::algorithm::Algorithm;
 use crate::secret::{MAX_SECRET_BYTES, Secret, read_bytes};
 
 /// How long an assertion is good, in seconds. Providers refuse more than a minute, and clocks differ a little.
@@ -29,7 +29,7 @@ pub(super) struct Assertion<'a> {
     pub(super) audience: &'a str,
     /// The PEM file of the key.
     pub(super) key: &'a Path,
-    pub(super) algorithm: AssertionAlgorithm,
+    pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<&'a str>,
 }
 
@@ -48,22 +48,22 @@ impl Assertion<'_> {
     pub(super) fn sign(&self, now: Timestamp) -> Result<Secret, String> {
         let fail = |what: &str| format!("file `{}` {what}", self.key.display());
         let pem = read_bytes(self.key, MAX_SECRET_BYTES).map_err(|error| error.to_string())?;
-        let algorithm = self.algorithm.of_jsonwebtoken();
+        let algorithm = of_jsonwebtoken(self.algorithm);
         let key = match self.algorithm {
-            AssertionAlgorithm::RS256
-            | AssertionAlgorithm::RS384
-            | AssertionAlgorithm::RS512
-            | AssertionAlgorithm::PS256
-            | AssertionAlgorithm::PS384
-            | AssertionAlgorithm::PS512 => EncodingKey::from_rsa_pem(&pem)
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512 => EncodingKey::from_rsa_pem(&pem)
                 .map_err(|_| fail("holds no RSA private key in PEM (PKCS#8 or PKCS#1, without a passphrase)"))?,
-            AssertionAlgorithm::ES256 => ec(&pem, &ECDSA_P256_SHA256_FIXED_SIGNING).ok_or_else(|| {
+            Algorithm::ES256 => ec(&pem, &ECDSA_P256_SHA256_FIXED_SIGNING).ok_or_else(|| {
                 fail("holds no EC private key on P-256 in PEM (PKCS#8 or SEC1, without a passphrase)")
             })?,
-            AssertionAlgorithm::ES384 => ec(&pem, &ECDSA_P384_SHA384_FIXED_SIGNING).ok_or_else(|| {
+            Algorithm::ES384 => ec(&pem, &ECDSA_P384_SHA384_FIXED_SIGNING).ok_or_else(|| {
                 fail("holds no EC private key on P-384 in PEM (PKCS#8 or SEC1, without a passphrase)")
             })?,
-            AssertionAlgorithm::EdDSA => EncodingKey::from_ed_pem(&pem)
+            Algorithm::EdDSA => EncodingKey::from_ed_pem(&pem)
                 .map_err(|_| fail("holds no Ed25519 private key in PEM (PKCS#8, without a passphrase)"))?,
         };
         let mut header = Header::new(algorithm);
@@ -92,18 +92,16 @@ fn ec(pem: &[u8], algorithm: &'static EcdsaSigningAlgorithm) -> Option<EncodingK
     Some(EncodingKey::from_ec_der(pkcs8.as_ref()))
 }
 
-impl AssertionAlgorithm {
-    const fn of_jsonwebtoken(self) -> Algorithm {
-        match self {
-            Self::RS256 => Algorithm::RS256,
-            Self::RS384 => Algorithm::RS384,
-            Self::RS512 => Algorithm::RS512,
-            Self::PS256 => Algorithm::PS256,
-            Self::PS384 => Algorithm::PS384,
-            Self::PS512 => Algorithm::PS512,
-            Self::ES256 => Algorithm::ES256,
-            Self::ES384 => Algorithm::ES384,
-            Self::EdDSA => Algorithm::EdDSA,
-        }
+const fn of_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::PS256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::PS384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
     }
 }

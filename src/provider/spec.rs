@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::core::algorithm::Algorithm;
 use crate::net::spec::Transport;
 use crate::secret::SecretSource;
 
@@ -66,7 +67,7 @@ pub enum ClientAuth {
         /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1. Read again for each assertion.
         key: PathBuf,
         /// What it signs with.
-        algorithm: AssertionAlgorithm,
+        algorithm: Algorithm,
         /// The assertion's `kid`.
         key_id: Option<Box<str>>,
         /// The assertion's `aud`: the provider's issuer, else the endpoint, unless configured.
@@ -82,19 +83,4 @@ pub enum ClientAuth {
         /// PEM file of its private key.
         key: PathBuf,
     },
-}
-
-/// What client assertions are signed with (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
-#[allow(missing_docs, reason = "the names are the standard's")]
-pub enum AssertionAlgorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    EdDSA,
 }

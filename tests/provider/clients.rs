@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use tollgate::provider::spec::{AssertionAlgorithm, ClientAuth, ClientSpec};
+use tollgate::core::algorithm::Algorithm;
+use tollgate::provider::spec::{ClientAuth, ClientSpec};
 use tollgate::provider::{CallError, Endpoint};
 use tollgate::secret::SecretSource;
 
@@ -80,7 +81,7 @@ async fn assertions_are_signed_anew_for_each_call() {
     let key = fixture.file("key.pem", pair.serialize_pem());
     let auth = |key_id: Option<&str>, audience: Option<&str>| {
         let (key_id, audience) = (key_id.map(Into::into), audience.map(Into::into));
-        client(ClientAuth::PrivateKeyJwt { key: key.clone(), algorithm: AssertionAlgorithm::ES256, key_id, audience })
+        client(ClientAuth::PrivateKeyJwt { key: key.clone(), algorithm: Algorithm::ES256, key_id, audience })
     };
     fixture.token(&auth(Some("k1"), None)).await.unwrap();
     let request = server.last();
@@ -140,7 +141,7 @@ async fn every_kind_of_key_signs_with_its_algorithms_and_no_other() {
         fixture.file(name, format!("-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n"))
     };
     let sec1 = sec1(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING, "sec1.pem");
-    use AssertionAlgorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for algorithm in [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA] {
         for key in [&rsa, &p256, &sec1, &p384, &ed] {
             let fits = match algorithm {
@@ -204,8 +205,7 @@ async fn credentials_that_cannot_be_read_are_our_fault_and_nothing_is_sent() {
     let missing = fixture.path().join("missing");
     let (empty, large) = (fixture.file("empty", "\n"), fixture.file("large", SECRET.repeat(10_000)));
     let not_a_key = fixture.file("not-a-key", SECRET);
-    let key =
-        |key| ClientAuth::PrivateKeyJwt { key, algorithm: AssertionAlgorithm::RS256, key_id: None, audience: None };
+    let key = |key| ClientAuth::PrivateKeyJwt { key, algorithm: Algorithm::RS256, key_id: None, audience: None };
     let secret = |path| ClientAuth::SecretBasic(SecretSource::File(path));
     for auth in [
         secret(missing.clone()),

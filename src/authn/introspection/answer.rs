@@ -1,7 +1,6 @@
 //! Reading an introspection answer (RFC 7662 §2.2, §2.3).
 
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 
 use crate::authn::json;
@@ -57,7 +56,7 @@ pub(super) fn read(answer: &Fetched) -> Result<Answer, NoAnswer> {
     if status != StatusCode::OK {
         return Err(NoAnswer::Unusable(format!("answered with status {}", status.as_u16())));
     }
-    if !is_json(answer) {
+    if !answer.is_json() {
         // A signed answer (RFC 9701) is not asked for, and not read.
         return Err(NoAnswer::Unusable("the answer's content type is not `application/json`".to_owned()));
     }
@@ -78,15 +77,9 @@ fn refuses_client(answer: &Fetched) -> bool {
         && error().is_some_and(|error| error == "invalid_client" || error == "unauthorized_client")
 }
 
-fn is_json(answer: &Fetched) -> bool {
-    let mut types = answer.headers.get_all(CONTENT_TYPE).iter();
-    let (Some(only), None) = (types.next(), types.next()) else { return false };
-    let essence = only.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
     use http::{HeaderMap, HeaderValue};
 
     use super::*;

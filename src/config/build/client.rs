@@ -8,7 +8,8 @@ use super::{Surroundings, io_reason};
 use crate::config::file::provider::{ClientAuthFile, ClientFile};
 use crate::config::names::{listed, shown};
 use crate::config::place::At;
-use crate::provider::spec::{AssertionAlgorithm, ClientAuth, ClientSpec};
+use crate::core::algorithm::Algorithm;
+use crate::provider::spec::{ClientAuth, ClientSpec};
 use crate::secret::SecretSource;
 
 /// Longest secret or assertion that is read.
@@ -121,7 +122,7 @@ fn assertion(at: &At<'_>, file: &ClientFile, around: Surroundings<'_>) -> Option
     match (&file.key_file, &file.assertion_file) {
         (Some(name), None) => Some(ClientAuth::PrivateKeyJwt {
             key: filled_file(&at.key("key_file"), name, around)?,
-            algorithm: file.algorithm.unwrap_or(AssertionAlgorithm::RS256),
+            algorithm: file.algorithm.unwrap_or(Algorithm::RS256),
             key_id: text("key_id", &file.key_id),
             audience: text("audience", &file.audience),
         }),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::value::{Size, Time, TrueOr};
-use crate::provider::spec::AssertionAlgorithm;
+use crate::core::algorithm::Algorithm;
 
 /// How a provider's endpoints are found and called. Endpoints that are given win over those of its metadata.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -70,7 +70,7 @@ pub(in crate::config) struct ClientFile {
     /// Private key, PEM. With `private_key_jwt` and `tls_client_auth`.
     pub(in crate::config) key_file: Option<String>,
     /// What assertions are signed with. With `private_key_jwt`. Default: `RS256`.
-    pub(in crate::config) algorithm: Option<AssertionAlgorithm>,
+    pub(in crate::config) algorithm: Option<Algorithm>,
     /// The assertions' `kid`. With `private_key_jwt`. Default: none.
     pub(in crate::config) key_id: Option<String>,
     /// The assertions' `aud`. With `private_key_jwt`. Default: the provider's issuer, else the endpoint.
