@@ -19,7 +19,8 @@ use crate::outbound::spec::Grant;
 ///
 /// Reads the file and the rule files beside it as `serve` does, and prints every error at once, one a line, as
 /// `FILE:LINE:COLUMN: PATH: MESSAGE`. Nothing is fetched, no listener is opened and no key file is read: that is what
-/// `tollgate doctor` is for. So it runs where files are written, too: in an editor, before a commit, in CI.
+/// `tollgate doctor` is for. So it runs where files are written, too: in an editor, before a commit, in CI. The files
+/// and variables that it names must be there, if only to stand in for the real ones.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
