@@ -11,7 +11,7 @@
 //! their signature was verified, and so need none.
 //!
 //! In an outage an answer may serve beyond its age for a configured time: after the call failed in transport or with a
-//! 5xx, or was not made since others did (the breaker is open); or when a request's time is over before the call's is,
+//! 5xx, or was not made since the breaker is open and the last one that was made did so; or when a request's time is over before the call's is,
 //! and the issuer's last call is known to have failed so. Never at or after `exp`, and never after any other answer.
 
 mod answer;
@@ -206,7 +206,13 @@ impl Introspector {
         said: Result<Answer, NoAnswer>,
         now: Timestamp,
     ) -> Result<Verified, Denied> {
-        self.outage.store(matches!(said, Err(NoAnswer::Outage(_))), Ordering::Release);
+        let outage = match &said {
+            Err(NoAnswer::Outage(_)) => true,
+            // The breaker opens for 429, too, and for calls to other endpoints: what was last heard on this one counts.
+            Err(NoAnswer::LeftAlone(_)) => self.outage.load(Ordering::Acquire),
+            Ok(_) | Err(NoAnswer::Refused(_) | NoAnswer::Unusable(_)) => false,
+        };
+        self.outage.store(outage, Ordering::Release);
         let judged = match said {
             Ok(Answer::Active(said)) => {
                 self.report(IntrospectionOutcome::Active);
@@ -221,7 +227,7 @@ impl Introspector {
             Err(why) => {
                 self.report(IntrospectionOutcome::Failed);
                 self.complain(&why);
-                return Err(Denied { error: no_answer(&why), outage: matches!(why, NoAnswer::Outage(_)) });
+                return Err(Denied { error: no_answer(&why), outage });
             }
         };
         match judged {
@@ -259,7 +265,7 @@ impl Introspector {
             NoAnswer::Refused(_) => {
                 tracing::error!(issuer, client, error = %why, "introspection: check the client's id and credentials");
             }
-            NoAnswer::Outage(_) | NoAnswer::Unusable(_) => {
+            NoAnswer::Outage(_) | NoAnswer::LeftAlone(_) | NoAnswer::Unusable(_) => {
                 tracing::warn!(issuer, error = %why, "introspection: no usable answer");
             }
         }
@@ -296,7 +302,7 @@ fn inactive() -> Failure {
 fn no_answer(why: &NoAnswer) -> AuthnError {
     match why {
         NoAnswer::Refused(_) => AuthnError::new(Reason::IntrospectionRefused, why.to_string()),
-        NoAnswer::Outage(_) | NoAnswer::Unusable(_) => unavailable(&why.to_string()),
+        NoAnswer::Outage(_) | NoAnswer::LeftAlone(_) | NoAnswer::Unusable(_) => unavailable(&why.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate::core::reason::Reason;
 
 use crate::fixture::{Gate, Idp, NOW, Named, OTHER, TOKEN, active, claims, inactive, until};
-use crate::http::{Answer, outages};
+use crate::http::{Answer, Request, outages, status_json};
 
 const STALE: &str = "tokens: opaque\noutage: { stale_introspection: 60s }";
 const SHORT: &str = "cache: { active: 10s, inactive: 1s }";
@@ -127,6 +127,19 @@ async fn an_open_breaker_lets_stale_answers_serve_without_a_call() {
         assert_eq!(gate.ask(OTHER).await, Reason::IntrospectionUnavailable);
     }
     assert_eq!(idp.asked(), 3, "the first, and two that failed");
+}
+
+/// Being asked too much is no outage, and does not become one when the breaker opens for it.
+#[tokio::test]
+async fn a_breaker_that_opens_for_429_lets_no_stale_answer_serve() {
+    let idp = Idp::start().await;
+    let provider = "breaker: { failures: 2, open: 1m }";
+    let gate = aged(&idp, Named { issuer: STALE, provider, ..Named::new(&idp) }).await;
+    idp.server.set(Answer::Ask(std::sync::Arc::new(|_: &Request| status_json(429, &json!({})))));
+    for _ in 0..5 {
+        assert_eq!(gate.ask(TOKEN).await, Reason::IntrospectionUnavailable);
+    }
+    assert_eq!(idp.asked(), 3, "the first, and two that were refused");
 }
 
 /// `active: false` is an answer, however often it is given.
