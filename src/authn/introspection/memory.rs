@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use crate::authn::cache::Key;
+use crate::authn::cache::{EARLIER, Key};
 use crate::authn::error::AuthnError;
 use crate::clock::Timestamp;
 use crate::core::reason::Reason;
@@ -45,7 +45,7 @@ impl Memory {
     /// Why this token was refused lately.
     pub(super) fn refusal(&self, key: &Key, now: Timestamp) -> Option<AuthnError> {
         let refused = self.refused.as_ref()?.get(key)?;
-        let fresh = refused.at <= now && now.since(refused.at) < self.refused_for;
+        let fresh = refused.at <= now.saturating_add(EARLIER) && now.since(refused.at) < self.refused_for;
         fresh.then(|| refused.error.clone())
     }
 
