@@ -94,10 +94,10 @@ impl Introspector {
         let (how, provider) = (spec.introspection.clone()?, Arc::clone(provider?));
         Some(Arc::new(Self {
             spec: Arc::clone(spec),
+            budget: Budget::new(&how.unknown, provider.spec().max_in_flight),
             provider,
             cache: cache.cloned(),
             memory: Memory::new(how.inactive_for),
-            budget: Budget::new(&how.unknown),
             how,
             flights: Flights::default(),
             outage: AtomicBool::new(false),
