@@ -57,7 +57,7 @@ impl TokenDigest {
         Self(context)
     }
 
-    #[cfg(test)]
+    /// A name for it that no configuration has a part in.
     pub(super) fn alone(self) -> Key {
         Key(finish(self.0))
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cache::{Key, TokenCache};
+use super::cache::{Key, TokenCache, TokenDigest};
 use super::claims::Claims;
 use super::error::AuthnError;
 use super::keys::KeySet;
@@ -91,19 +91,45 @@ impl Introspector {
         cache: Option<&Arc<TokenCache>>,
         events: &Arc<dyn Events>,
     ) -> Option<Arc<Self>> {
+        Self::with(spec, provider, cache, events, None).map(Arc::new)
+    }
+
+    /// As [`Introspector::of`], in the place of one that runs. Where both ask the same provider, the tokens that it called
+    /// active before need no budget; no verdict is taken over.
+    pub(super) fn instead_of(
+        running: &Self,
+        spec: &Arc<IssuerSpec>,
+        provider: Option<&Arc<Provider>>,
+        cache: Option<&Arc<TokenCache>>,
+        events: &Arc<dyn Events>,
+    ) -> Option<Arc<Self>> {
+        Self::with(spec, provider, cache, events, Some(running)).map(Arc::new)
+    }
+
+    fn with(
+        spec: &Arc<IssuerSpec>,
+        provider: Option<&Arc<Provider>>,
+        cache: Option<&Arc<TokenCache>>,
+        events: &Arc<dyn Events>,
+        running: Option<&Self>,
+    ) -> Option<Self> {
         let (how, provider) = (spec.introspection.clone()?, Arc::clone(provider?));
-        Some(Arc::new(Self {
+        let mut memory = Memory::new(how.inactive_for);
+        if let Some(same) = running.filter(|running| Arc::ptr_eq(&running.provider, &provider)) {
+            memory.share_active(&same.memory);
+        }
+        Some(Self {
             spec: Arc::clone(spec),
             budget: Budget::new(&how.unknown, provider.spec().max_in_flight),
             provider,
             cache: cache.cloned(),
-            memory: Memory::new(how.inactive_for),
+            memory,
             how,
             flights: Flights::default(),
             outage: AtomicBool::new(false),
             events: Arc::clone(events),
             complained: Mutex::default(),
-        }))
+        })
     }
 
     /// Why the token was refused lately, if it was.
@@ -180,7 +206,8 @@ impl Introspector {
                 return Err(Denied { error, outage: false });
             }
         }
-        let vouched = own.is_some() || self.memory.was_active(&key);
+        let bare = TokenDigest::of(&token).alone();
+        let vouched = own.is_some() || self.memory.was_active(&bare);
         let place = if vouched { None } else { self.budget.take() };
         if !vouched && place.is_none() {
             self.report(IntrospectionOutcome::Limited);
@@ -189,7 +216,7 @@ impl Introspector {
         }
         let said = self.call(&token).await;
         drop(place);
-        self.settle(key, own.as_ref(), said, now)
+        self.settle((key, bare), own.as_ref(), said, now)
     }
 
     async fn call(&self, token: &str) -> Result<Answer, NoAnswer> {
@@ -201,7 +228,7 @@ impl Introspector {
     /// Draws the conclusions, and leaves them where the next request looks.
     fn settle(
         &self,
-        key: Key,
+        (key, bare): (Key, Key),
         own: Option<&Signed>,
         said: Result<Answer, NoAnswer>,
         now: Timestamp,
@@ -216,12 +243,12 @@ impl Introspector {
         let judged = match said {
             Ok(Answer::Active(said)) => {
                 self.report(IntrospectionOutcome::Active);
-                self.memory.called(key, true);
+                self.memory.called(bare, true);
                 judge::judge(&self.spec, own, said, self.how.active_for, now, &mut Unwatched)
             }
             Ok(Answer::Inactive) => {
                 self.report(IntrospectionOutcome::Inactive);
-                self.memory.called(key, false);
+                self.memory.called(bare, false);
                 Err(inactive())
             }
             Err(why) => {

@@ -25,6 +25,7 @@ pub(super) struct Memory {
     /// `None` where nothing is to be remembered.
     refused: Option<Cache<Key, Arc<Refused>>>,
     refused_for: Duration,
+    /// By the token alone.
     active: Cache<Key, ()>,
 }
 
@@ -60,17 +61,22 @@ impl Memory {
         }
     }
 
-    /// Whether the issuer called this token active, not long ago.
-    pub(super) fn was_active(&self, key: &Key) -> bool {
-        self.active.contains_key(key)
+    /// Shares with another what the same issuer called active.
+    pub(super) fn share_active(&mut self, other: &Self) {
+        self.active = other.active.clone();
+    }
+
+    /// Whether the issuer called this token active, not long ago. Here and below `token` is its digest alone.
+    pub(super) fn was_active(&self, token: &Key) -> bool {
+        self.active.contains_key(token)
     }
 
     /// Remembers what the issuer called it.
-    pub(super) fn called(&self, key: Key, active: bool) {
+    pub(super) fn called(&self, token: Key, active: bool) {
         if active {
-            self.active.insert(key, ());
+            self.active.insert(token, ());
         } else {
-            self.active.invalidate(&key);
+            self.active.invalidate(&token);
         }
     }
 
