@@ -133,8 +133,7 @@ impl TokenSource {
         let mut source = Self::resting(spec, provider, actor, issuers, deps);
         if let Kind::Own(own) = &source.kind {
             if let Some(Kind::Own(before)) = running.map(|running| &running.kind)
-                && before.requester.spec == own.requester.spec
-                && before.requester.provider.spec() == own.requester.provider.spec()
+                && before.requester.asks_the_same_as(&own.requester)
             {
                 own.inherit(before);
             }

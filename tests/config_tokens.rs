@@ -311,6 +311,8 @@ fn errors_of_introspecting_issuers() {
         provider("{ introspection_endpoint: /introspect }"),
         provider("{ introspection_endpoint: \"https://169.254.169.254/introspect\" }"),
         provider("{ introspection_endpoint: \"https://a.internal/i\", proxy: \"socks5://proxy:1080\" }"),
+        provider("{ introspection_endpoint: \"https://a.internal/i\", proxy: \"https://proxy:3128\" }"),
+        provider("{ introspection_endpoint: \"http://localhost:8080/i\", proxy: \"http://proxy:3128\" }"),
         provider("{ introspection_endpoint: \"https://a.internal/i\", proxy: \"http://proxy:3128/path\" }"),
         provider("{ introspection_endpoint: \"https://a.internal/i\", proxy: \"http://user:hunter2@proxy:3128\" }"),
         provider("{ introspection_endpoint: \"https://a.internal/i\", proxy: \"http://169.254.1.1\" }"),

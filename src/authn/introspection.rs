@@ -11,7 +11,7 @@
 //! their signature was verified, and so need none.
 //!
 //! In an outage an answer may serve beyond its age for a configured time: after the call failed in transport or with a
-//! 5xx, or was not made since others did (the breaker is open); or when a request's time is over before the call's is,
+//! 5xx, or was not made since the breaker is open and the last one that was made did so; or when a request's time is over before the call's is,
 //! and the issuer's last call is known to have failed so. Never at or after `exp`, and never after any other answer.
 
 mod answer;
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cache::{Key, TokenCache};
+use super::cache::{Key, TokenCache, TokenDigest};
 use super::claims::Claims;
 use super::error::AuthnError;
 use super::keys::KeySet;
@@ -91,19 +91,45 @@ impl Introspector {
         cache: Option<&Arc<TokenCache>>,
         events: &Arc<dyn Events>,
     ) -> Option<Arc<Self>> {
+        Self::with(spec, provider, cache, events, None).map(Arc::new)
+    }
+
+    /// As [`Introspector::of`], in the place of one that runs. Where both ask the same provider, the tokens that it called
+    /// active before need no budget; no verdict is taken over.
+    pub(super) fn instead_of(
+        running: &Self,
+        spec: &Arc<IssuerSpec>,
+        provider: Option<&Arc<Provider>>,
+        cache: Option<&Arc<TokenCache>>,
+        events: &Arc<dyn Events>,
+    ) -> Option<Arc<Self>> {
+        Self::with(spec, provider, cache, events, Some(running)).map(Arc::new)
+    }
+
+    fn with(
+        spec: &Arc<IssuerSpec>,
+        provider: Option<&Arc<Provider>>,
+        cache: Option<&Arc<TokenCache>>,
+        events: &Arc<dyn Events>,
+        running: Option<&Self>,
+    ) -> Option<Self> {
         let (how, provider) = (spec.introspection.clone()?, Arc::clone(provider?));
-        Some(Arc::new(Self {
+        let mut memory = Memory::new(how.inactive_for);
+        if let Some(same) = running.filter(|running| Arc::ptr_eq(&running.provider, &provider)) {
+            memory.share_active(&same.memory);
+        }
+        Some(Self {
             spec: Arc::clone(spec),
+            budget: Budget::new(&how.unknown, provider.spec().max_in_flight),
             provider,
             cache: cache.cloned(),
-            memory: Memory::new(how.inactive_for),
-            budget: Budget::new(&how.unknown),
+            memory,
             how,
             flights: Flights::default(),
             outage: AtomicBool::new(false),
             events: Arc::clone(events),
             complained: Mutex::default(),
-        }))
+        })
     }
 
     /// Why the token was refused lately, if it was.
@@ -180,7 +206,8 @@ impl Introspector {
                 return Err(Denied { error, outage: false });
             }
         }
-        let vouched = own.is_some() || self.memory.was_active(&key);
+        let bare = TokenDigest::of(&token).alone();
+        let vouched = own.is_some() || self.memory.was_active(&bare);
         let place = if vouched { None } else { self.budget.take() };
         if !vouched && place.is_none() {
             self.report(IntrospectionOutcome::Limited);
@@ -189,7 +216,7 @@ impl Introspector {
         }
         let said = self.call(&token).await;
         drop(place);
-        self.settle(key, own.as_ref(), said, now)
+        self.settle((key, bare), own.as_ref(), said, now)
     }
 
     async fn call(&self, token: &str) -> Result<Answer, NoAnswer> {
@@ -201,27 +228,33 @@ impl Introspector {
     /// Draws the conclusions, and leaves them where the next request looks.
     fn settle(
         &self,
-        key: Key,
+        (key, bare): (Key, Key),
         own: Option<&Signed>,
         said: Result<Answer, NoAnswer>,
         now: Timestamp,
     ) -> Result<Verified, Denied> {
-        self.outage.store(matches!(said, Err(NoAnswer::Outage(_))), Ordering::Release);
+        let outage = match &said {
+            Err(NoAnswer::Outage(_)) => true,
+            // The breaker opens for 429, too, and for calls to other endpoints: what was last heard on this one counts.
+            Err(NoAnswer::LeftAlone(_)) => self.outage.load(Ordering::Acquire),
+            Ok(_) | Err(NoAnswer::Refused(_) | NoAnswer::Unusable(_)) => false,
+        };
+        self.outage.store(outage, Ordering::Release);
         let judged = match said {
             Ok(Answer::Active(said)) => {
                 self.report(IntrospectionOutcome::Active);
-                self.memory.called(key, true);
+                self.memory.called(bare, true);
                 judge::judge(&self.spec, own, said, self.how.active_for, now, &mut Unwatched)
             }
             Ok(Answer::Inactive) => {
                 self.report(IntrospectionOutcome::Inactive);
-                self.memory.called(key, false);
+                self.memory.called(bare, false);
                 Err(inactive())
             }
             Err(why) => {
                 self.report(IntrospectionOutcome::Failed);
                 self.complain(&why);
-                return Err(Denied { error: no_answer(&why), outage: matches!(why, NoAnswer::Outage(_)) });
+                return Err(Denied { error: no_answer(&why), outage });
             }
         };
         match judged {
@@ -259,7 +292,7 @@ impl Introspector {
             NoAnswer::Refused(_) => {
                 tracing::error!(issuer, client, error = %why, "introspection: check the client's id and credentials");
             }
-            NoAnswer::Outage(_) | NoAnswer::Unusable(_) => {
+            NoAnswer::Outage(_) | NoAnswer::LeftAlone(_) | NoAnswer::Unusable(_) => {
                 tracing::warn!(issuer, error = %why, "introspection: no usable answer");
             }
         }
@@ -296,7 +329,7 @@ fn inactive() -> Failure {
 fn no_answer(why: &NoAnswer) -> AuthnError {
     match why {
         NoAnswer::Refused(_) => AuthnError::new(Reason::IntrospectionRefused, why.to_string()),
-        NoAnswer::Outage(_) | NoAnswer::Unusable(_) => unavailable(&why.to_string()),
+        NoAnswer::Outage(_) | NoAnswer::LeftAlone(_) | NoAnswer::Unusable(_) => unavailable(&why.to_string()),
     }
 }
 

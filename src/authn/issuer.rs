@@ -77,7 +77,7 @@ impl Issuer {
     pub fn start(spec: IssuerSpec, deps: &Deps) -> Result<Arc<Self>, KeyFileError> {
         let keys = Arc::new(KeyStore::start(&spec, deps)?);
         let provider = spec.provider.clone().map(|spec| Provider::start(spec, deps));
-        Ok(Self::with_parts(spec, keys, provider, deps))
+        Ok(Self::with_parts(None, spec, keys, provider, deps))
     }
 
     /// As [`Issuer::start`], in the place of one that runs: where both have their keys from the same source, they share
@@ -97,13 +97,23 @@ impl Issuer {
             let same = running.provider.as_ref().filter(|provider| provider.spec() == wanted);
             same.map_or_else(|| Provider::start(wanted.clone(), deps), Arc::clone)
         });
-        Ok(Self::with_parts(spec, keys, provider, deps))
+        Ok(Self::with_parts(Some(running), spec, keys, provider, deps))
     }
 
-    fn with_parts(spec: IssuerSpec, keys: Arc<KeyStore>, provider: Option<Arc<Provider>>, deps: &Deps) -> Arc<Self> {
+    fn with_parts(
+        running: Option<&Self>,
+        spec: IssuerSpec,
+        keys: Arc<KeyStore>,
+        provider: Option<Arc<Provider>>,
+        deps: &Deps,
+    ) -> Arc<Self> {
         let (spec, events) = (Arc::new(spec), deps.events.clone());
         let cache = TokenCache::of(&spec).map(Arc::new);
-        let introspector = Introspector::of(&spec, provider.as_ref(), cache.as_ref(), &events);
+        let (of_provider, of_cache) = (provider.as_ref(), cache.as_ref());
+        let introspector = match running.and_then(|running| running.introspector.as_deref()) {
+            Some(running) => Introspector::instead_of(running, &spec, of_provider, of_cache, &events),
+            None => Introspector::of(&spec, of_provider, of_cache, &events),
+        };
         let header = header_name(&spec.credential).into();
         let config = ConfigDigest::of(&spec);
         Arc::new(Self { spec, keys, config, cache, provider, introspector, header, events })

@@ -165,14 +165,11 @@ pub(super) fn compare(spec: &TokenSpec, granted: &[&str]) -> Scope {
 }
 
 /// What an error answer means (RFC 6749 §5.2, RFC 8693 §2.2.2). What the client's own grant is refused for is no
-/// caller's fault.
+/// caller's fault. `error_description` is repeated nowhere: some providers quote there what they were sent.
 fn refusal(grant: &Grant, fetched: &Fetched) -> AuthnError {
     let status = fetched.status.as_u16();
     let members = json::parse_object(&fetched.body).unwrap_or_default();
     let code = members.get("error").and_then(Value::as_str).filter(|code| is_code(code));
-    if let Some(description) = members.get("error_description").and_then(Value::as_str) {
-        tracing::debug!(status, error = code, description = shown(description), "a token endpoint refuses");
-    }
     let exchange = matches!(grant, Grant::Exchange(_));
     let reason = match (status, code) {
         (500.. | 429 | ..=399, _) => Reason::UpstreamTokenUnavailable,

@@ -46,7 +46,8 @@ impl Exchange {
         let subject = required(subject)?;
         let actor = self.actor(now).await?;
         let key = self.terms.key(&subject, actor.as_ref());
-        let found = self.cache.find(&key, now);
+        // By the time that it is now: the request may have begun before the exchange that it finds had ended.
+        let found = self.cache.find(&key, self.requester.now());
         let token = &*self.requester.spec.name;
         self.requester.deps.events.report(Event::ExchangeCache { token, hit: found.is_some() });
         if let Some(found) = found {

@@ -82,6 +82,12 @@ impl Requester {
         self.deps.clock.now()
     }
 
+    /// Whether another asks the same provider for the same. Where its issuer stands among the others does not count.
+    pub(super) fn asks_the_same_as(&self, other: &Self) -> bool {
+        let moved = TokenSpec { provider: other.spec.provider.clone(), ..self.spec.clone() };
+        moved == other.spec && self.provider.spec() == other.provider.spec()
+    }
+
     /// Asks once. Bounded by the provider's time limit and by those of issuers that are asked afterwards.
     pub(super) async fn request(
         &self,

@@ -13,7 +13,8 @@ async fn row_171_a_flood_of_bad_tokens_displaces_nothing() {
     idp.says(TOKEN, active(&json!({})));
     let introspection = "unknown: { per_second: 100000, burst: 100000, max_in_flight: 512 }";
     let issuer = "tokens: opaque\ncache: { max_bytes: 64KiB }";
-    let gate = Gate::start(&[Named { introspection, issuer, ..Named::new(&idp) }]).await;
+    let provider = "max_in_flight: 1024";
+    let gate = Gate::start(&[Named { introspection, issuer, provider, ..Named::new(&idp) }]).await;
     assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
     for start in (0..2_000).step_by(100) {
         let tokens: Vec<String> = (start..start + 100).map(opaque).collect();
@@ -77,6 +78,35 @@ async fn row_172_unknown_tokens_take_up_few_places() {
     assert_eq!(known, Reason::Allowed);
     assert_eq!(flood.iter().filter(|reason| **reason == Reason::IntrospectionLimited).count(), 17);
     assert_eq!(idp.asked(), 5);
+}
+
+/// However few places the provider has, and however many the budget would allow.
+#[tokio::test]
+async fn row_172_unknown_tokens_leave_places_for_known_ones() {
+    let idp = Idp::start().await;
+    let (open, gate_open) = tokio::sync::watch::channel(false);
+    idp.says(TOKEN, active(&json!({})));
+    let introspection = "unknown: { per_second: 1000, burst: 1000, max_in_flight: 16 }, cache: { active: 10s }";
+    let provider = "max_in_flight: 4";
+    let gate = Gate::start(&[Named { introspection, provider, ..Named::new(&idp) }]).await;
+    assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
+    gate.advance(10);
+    let body = active(&json!({})).to_string();
+    idp.server.set(Answer::When(gate_open, http(200, &["Content-Type: application/json"], body)));
+    let tokens: Vec<String> = (0..20).map(opaque).collect();
+    let flood = join_all(tokens.iter().map(|token| gate.ask(token)));
+    let known = async {
+        idp.server.saw(3).await;
+        tokio::join!(gate.ask(TOKEN), async {
+            // Two of the four, the one before, and the known one.
+            idp.server.saw(4).await;
+            open.send(true).unwrap();
+        })
+    };
+    let (flood, (known, ())) = tokio::join!(flood, known);
+    assert_eq!(known, Reason::Allowed);
+    assert_eq!(flood.iter().filter(|reason| **reason == Reason::IntrospectionLimited).count(), 18);
+    assert_eq!(idp.asked(), 4);
 }
 
 /// Whoever holds the issuer's key may sign as much as it likes; whoever does not gets no further than its signature.

@@ -34,6 +34,26 @@ async fn row_169_answers_live_on_under_other_rules_and_die_with_the_issuers_conf
     assert!(!Arc::ptr_eq(before.provider().unwrap(), gate.issuer(0).provider().unwrap()));
 }
 
+/// Else a reload would hold up all opaque tokens there are, for as long as the budget for garbage takes to ask about them.
+#[tokio::test]
+async fn tokens_that_were_known_before_a_reload_need_no_budget_after_it() {
+    let idp = Idp::start().await;
+    idp.says(TOKEN, active(&json!({})));
+    let introspection = "unknown: { per_second: 1, burst: 1 }";
+    let gate = Gate::start(&[Named { introspection, ..Named::new(&idp) }]).await;
+    assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
+    gate.reload(&[Named { introspection, issuer: "tokens: opaque\nleeway: 31s", ..Named::new(&idp) }], "").await;
+    let rest = ["x1", "x2", "x3"].map(|end| format!("{}{end}", "garbage-".repeat(4)));
+    let mut limited = 0;
+    for garbage in &rest {
+        limited += usize::from(gate.ask(garbage).await == Reason::IntrospectionLimited);
+    }
+    assert!(limited > 0, "the budget is used up");
+    let asked = idp.asked();
+    assert_eq!(gate.ask(TOKEN).await, Reason::Allowed);
+    assert_eq!(idp.asked(), asked + 1, "what was said before the reload is forgotten");
+}
+
 /// A call that is under way when its issuer is replaced answers whom it was made for, and nobody else.
 #[tokio::test]
 async fn row_169_a_question_under_way_belongs_to_the_configuration_that_asked_it() {

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tollgate::core::reason::Reason;
+use tollgate::outbound::Subject;
 
 use crate::idp::{LIMIT, Reply};
 use crate::world::{World, allowed, exchange, exchange_of, own, read, reason_of_denial};
@@ -275,6 +276,23 @@ async fn what_the_caller_sent_as_credentials_does_not_travel() {
         }
         assert!(!allowed.remove.iter().any(|name| name == "authorization"), "Envoy removes last");
     }
+}
+
+/// Of a thousand requests at once, many looked at their clock before the exchange that they share had ended.
+#[tokio::test]
+async fn who_came_before_the_exchange_ended_finds_its_token_afterwards() {
+    let world = World::new(&[("payments", exchange())]).await;
+    let subject = world.subject();
+    let before = world.now();
+    world.clock.advance(Duration::from_millis(20));
+    let answer = world.ask(0, Some(&subject)).await;
+    let new = allowed(&answer).bearer.clone().unwrap();
+    let snapshot = world.engine.snapshot();
+    let (issuer, principal) = (&snapshot.issuers()[0], answer.principal.as_ref().unwrap());
+    let asking = Subject { token: &subject, expires_at: principal.expires_at, issuer, principal };
+    assert_eq!(snapshot.tokens()[0].obtain(Some(asking), before).await.unwrap(), new);
+    assert_eq!(world.allowed(0, Some(&subject)).await, new.expose());
+    assert_eq!(world.idp.count(), 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
+use tollgate::authn::spec::IssuerClaim;
 use tollgate::core::reason::Reason;
+use tollgate::core::rule::IssuerIndex;
+use tollgate::outbound::spec::ProviderRef;
 
 use crate::idp::Reply;
 use crate::world::{World, eventually, own, read, token_spec};
@@ -199,6 +202,25 @@ async fn a_token_without_expiry_is_renewed_from_time_to_time() {
     assert_eq!(world.idp.count(), before);
     world.clock.advance(Duration::from_secs(75));
     eventually("it is renewed", async || world.allowed(0, None).await == "opaque-2").await;
+}
+
+/// Specs count issuers by their places; a place says nothing about who gave the token.
+#[tokio::test]
+async fn a_token_serves_on_when_another_issuer_comes_before_its_own() {
+    let world = World::new(&[("stock", own())]).await;
+    let token = world.allowed(0, None).await;
+    {
+        let mut setup = world.setup.lock().unwrap();
+        let mut other = setup.issuers[0].clone();
+        (other.name, other.provider) = ("other".into(), None);
+        other.issuer = IssuerClaim::Exact("https://other.example".into());
+        setup.issuers.insert(0, other);
+        setup.tokens[0].provider = ProviderRef::Issuer(IssuerIndex(1));
+    }
+    world.idp.set(|_| Reply::Json(500, json!({})));
+    world.engine.reload().await.unwrap();
+    assert_eq!(world.allowed(0, None).await, token);
+    assert_eq!(world.idp.count(), 1);
 }
 
 #[tokio::test]

@@ -48,7 +48,8 @@ async fn row_202_secrets_and_tokens_are_not_in_logs_errors_or_debug() {
             match script {
                 0 => Reply::Json(200, good),
                 1 => {
-                    Reply::Json(401, json!({ "error": "invalid_client", "error_description": "bad \u{1b}[31m words" }))
+                    let quoted = "bad words: hunter2 \u{1b}[31m";
+                    Reply::Json(401, json!({ "error": "invalid_client", "error_description": quoted }))
                 }
                 2 => Reply::Json(200, json!({ "access_token": token, "token_type": "N_A" })),
                 3 => Reply::Json(400, json!({ "error": form.one("subject_token") })),
@@ -72,8 +73,7 @@ async fn row_202_secrets_and_tokens_are_not_in_logs_errors_or_debug() {
     secrets.extend(world.idp.seen().iter().filter_map(|form| form.one("subject_token")).map(str::to_owned));
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("a token could not be obtained") && log.contains("invalid_client"), "{log}");
-    assert!(log.contains("bad \\\\u{1b}[31m words") || log.contains("bad \\u{1b}[31m words"), "{log}");
-    assert!(!log.contains('\u{1b}') || !log.contains("\u{1b}[31m words"), "{log}");
+    assert!(!log.contains("bad words"), "a provider may quote what it was sent: {log}");
     for secret in secrets {
         // Signatures and secrets whole; an unsigned part of a token says nothing that may not be said.
         let part = secret.rsplit('.').next().unwrap();

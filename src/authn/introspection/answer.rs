@@ -25,6 +25,9 @@ pub(super) enum NoAnswer {
     /// The way to the issuer, or the issuer itself, is broken: it said nothing about anything.
     #[error("{0}")]
     Outage(String),
+    /// It was not asked, since it failed too often lately: in whichever way.
+    #[error("{0}")]
+    LeftAlone(String),
     /// It does not know the gate as a client.
     #[error("the gate's own credentials are refused (status {0})")]
     Refused(u16),
@@ -35,11 +38,12 @@ pub(super) enum NoAnswer {
 
 impl From<CallError> for NoAnswer {
     fn from(error: CallError) -> Self {
-        // That all places are taken says nothing about the issuer, only about how much is asked of it.
-        if error.is_outage() && error != CallError::Busy {
-            Self::Outage(error.to_string())
-        } else {
-            Self::Unusable(error.to_string())
+        match error {
+            // That all places are taken says nothing about the issuer, only about how much is asked of it.
+            CallError::Busy => Self::Unusable(error.to_string()),
+            CallError::Open => Self::LeftAlone(error.to_string()),
+            error if error.is_outage() => Self::Outage(error.to_string()),
+            error => Self::Unusable(error.to_string()),
         }
     }
 }
@@ -151,8 +155,7 @@ mod tests {
         }
         for (error, outage) in [
             (CallError::Busy, false),
-            (CallError::Open, true),
-            (CallError::Limited, false),
+            (CallError::Open, false),
             (CallError::Fetch(FetchError::Timeout), true),
             (CallError::Fetch(FetchError::Broken), true),
             (CallError::Fetch(FetchError::TooLarge(1)), false),

@@ -22,9 +22,9 @@ struct Bucket {
 }
 
 impl Budget {
-    /// A full one.
-    pub(super) fn new(spec: &UnknownBudget) -> Self {
-        let places = spec.max_in_flight.min(Semaphore::MAX_PERMITS);
+    /// A full one, for a provider that takes so many calls at one time: half of them at most are for these texts.
+    pub(super) fn new(spec: &UnknownBudget, provider_places: usize) -> Self {
+        let places = spec.max_in_flight.min((provider_places / 2).max(1)).min(Semaphore::MAX_PERMITS);
         Self {
             spec: spec.clone(),
             bucket: Mutex::new(Bucket { left: f64::from(spec.burst), at: Instant::now() }),
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_and_earned_again() {
-        let budget = Budget::new(&UnknownBudget { per_second: 2, burst: 3, max_in_flight: 100 });
+        let budget = Budget::new(&UnknownBudget { per_second: 2, burst: 3, max_in_flight: 100 }, 64);
         let began = Instant::now();
         let spend = |millis| {
             let now = began + Duration::from_millis(millis);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn places_are_few_and_cost_nothing_while_taken() {
-        let budget = Budget::new(&UnknownBudget { per_second: 0, burst: 3, max_in_flight: 1 });
+        let budget = Budget::new(&UnknownBudget { per_second: 0, burst: 3, max_in_flight: 1 }, 64);
         let place = budget.take();
         assert!(place.is_some());
         assert!(budget.take().is_none());

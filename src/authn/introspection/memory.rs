@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
-use crate::authn::cache::Key;
+use crate::authn::cache::{EARLIER, Key};
 use crate::authn::error::AuthnError;
 use crate::clock::Timestamp;
 use crate::core::reason::Reason;
@@ -25,6 +25,7 @@ pub(super) struct Memory {
     /// `None` where nothing is to be remembered.
     refused: Option<Cache<Key, Arc<Refused>>>,
     refused_for: Duration,
+    /// By the token alone.
     active: Cache<Key, ()>,
 }
 
@@ -45,7 +46,7 @@ impl Memory {
     /// Why this token was refused lately.
     pub(super) fn refusal(&self, key: &Key, now: Timestamp) -> Option<AuthnError> {
         let refused = self.refused.as_ref()?.get(key)?;
-        let fresh = refused.at <= now && now.since(refused.at) < self.refused_for;
+        let fresh = refused.at <= now.saturating_add(EARLIER) && now.since(refused.at) < self.refused_for;
         fresh.then(|| refused.error.clone())
     }
 
@@ -60,17 +61,22 @@ impl Memory {
         }
     }
 
-    /// Whether the issuer called this token active, not long ago.
-    pub(super) fn was_active(&self, key: &Key) -> bool {
-        self.active.contains_key(key)
+    /// Shares with another what the same issuer called active.
+    pub(super) fn share_active(&mut self, other: &Self) {
+        self.active = other.active.clone();
+    }
+
+    /// Whether the issuer called this token active, not long ago. Here and below `token` is its digest alone.
+    pub(super) fn was_active(&self, token: &Key) -> bool {
+        self.active.contains_key(token)
     }
 
     /// Remembers what the issuer called it.
-    pub(super) fn called(&self, key: Key, active: bool) {
+    pub(super) fn called(&self, token: Key, active: bool) {
         if active {
-            self.active.insert(key, ());
+            self.active.insert(token, ());
         } else {
-            self.active.invalidate(&key);
+            self.active.invalidate(&token);
         }
     }
 

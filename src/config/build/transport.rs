@@ -85,8 +85,11 @@ fn proxy(at: &At<'_>, text: &str, allowed: &[IpAddr]) -> Option<Url> {
     let url = parsed(at, text, "http://")?;
     let problem = if !url.has_host() && !text.contains('@') {
         Some(format!("expected a URL, such as `http://proxy:3128`, found `{}`", shown(text)))
-    } else if !matches!(url.scheme(), "https" | "http") {
-        Some(format!("`{}:` proxies are not supported; write `http:` or `https:`", url.scheme()))
+    } else if url.scheme() != "http" {
+        Some(format!(
+            "`{}:` proxies are not supported; write `http:`, and `https:` goes through by `CONNECT`",
+            url.scheme()
+        ))
     } else if !url.username().is_empty() || url.password().is_some() {
         Some("a URL holds no user name and password; proxies that ask for them are not supported".to_owned())
     } else if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
@@ -184,12 +187,14 @@ fn problem(url: &Url, purpose: Purpose, way: Option<&Transport>) -> Option<Strin
     if let Some(problem) = host_problem(url, &way.allowed_addresses) {
         return Some(problem);
     }
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    };
+    // Behind a proxy, loopback would be the proxy's.
+    let loopback = way.proxy.is_none()
+        && match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            None => false,
+        };
     if url.scheme() == "http" && !loopback && !way.allow_insecure_http {
         let risk = match purpose {
             Purpose::Keys => "keys fetched over `http:` can be replaced on the way",
