@@ -82,9 +82,6 @@ pub enum CallError {
     /// The breaker is open: it failed too often lately.
     #[error("the provider failed repeatedly and is left alone for a while")]
     Open,
-    /// The breaker is open: it said lately that it is asked too often (429). It is there, so this is no outage.
-    #[error("the provider limits how often it is asked and is left alone for a while")]
-    Limited,
     /// Transport, timeout, limits.
     #[error(transparent)]
     Fetch(#[from] FetchError),
@@ -103,7 +100,7 @@ impl CallError {
         match self {
             Self::Busy | Self::Open => true,
             Self::Fetch(error) => error.is_transport(),
-            Self::Limited | Self::Metadata(_) | Self::Credentials(_) => false,
+            Self::Metadata(_) | Self::Credentials(_) => false,
         }
     }
 }
@@ -113,7 +110,7 @@ impl CallError {
     fn outcome(&self) -> CallOutcome {
         match self {
             Self::Busy => CallOutcome::Busy,
-            Self::Open | Self::Limited => CallOutcome::Open,
+            Self::Open => CallOutcome::Open,
             Self::Fetch(FetchError::Status(429 | 500..)) => CallOutcome::Failed,
             Self::Fetch(FetchError::Status(_)) => CallOutcome::Refused,
             Self::Fetch(error) if error.is_ours() => CallOutcome::Unsendable,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -30,7 +29,7 @@ impl Provider {
         end: Instant,
     ) -> Result<Fetched, CallError> {
         if !self.health.admits() {
-            return Err(self.left_alone());
+            return Err(CallError::Open);
         }
         let _place = self.places.take(self.spec.timeout / 4).await.ok_or(CallError::Busy)?;
         let by_certificate = matches!(client.auth, ClientAuth::Tls { .. });
@@ -40,7 +39,7 @@ impl Provider {
         for attempt in 0..=self.spec.retries {
             let (result, probed) = match self.attempt(&url, client, form, max_bytes, end).await {
                 // The breaker opened meanwhile: what the provider said counts, not that it is left alone now.
-                Err(open @ (CallError::Open | CallError::Limited)) => return last.unwrap_or(Err(open)),
+                Err(CallError::Open) => return last.unwrap_or(Err(CallError::Open)),
                 Err(error) => return Err(error),
                 Ok(attempted) => attempted,
             };
@@ -80,23 +79,14 @@ impl Provider {
         let mut request = FetchRequest::json(url.clone(), timeout, max_bytes);
         request.transport.clone_from(&self.spec.transport);
         request.transport.identity = identity;
-        let pass = self.health.admit().ok_or_else(|| self.left_alone())?;
+        let pass = self.health.admit().ok_or(CallError::Open)?;
         let probes = pass.is_probe();
         let result = self.deps.http.post(&request, &filled, basic.as_ref()).await;
         if let Some(why) = fault(&result) {
             self.health.failed(&why);
         }
-        let verdict = verdict(&result);
-        if verdict == Verdict::Down {
-            self.health.set_limited(result.as_ref().is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS));
-        }
-        pass.settle(verdict);
+        pass.settle(verdict(&result));
         Ok((result, probes))
-    }
-
-    /// Why no call is made while the breaker is open.
-    fn left_alone(&self) -> CallError {
-        if self.health.is_limited() { CallError::Limited } else { CallError::Open }
     }
 
     /// Keeps what `status` tells.
@@ -104,7 +94,7 @@ impl Provider {
         match (result, outcome) {
             (Ok(_), CallOutcome::Answered) => self.health.succeeded(),
             // Those of attempts are kept already.
-            (Err(CallError::Busy | CallError::Open | CallError::Limited), _) | (Ok(_), _) => {}
+            (Err(CallError::Busy | CallError::Open), _) | (Ok(_), _) => {}
             (Err(error), _) => self.health.failed(&error.to_string()),
         }
     }

@@ -26,7 +26,6 @@ struct Seen {
     breaker: Breaker,
     last_success: Option<Timestamp>,
     last_error: Option<Fault>,
-    limited: bool,
 }
 
 /// What went wrong last.
@@ -50,7 +49,7 @@ impl Health {
     pub(super) fn new(provider: Arc<str>, spec: BreakerSpec, events: Arc<dyn Events>, clock: Arc<dyn Clock>) -> Self {
         // One of the same name may have ended with its breaker open.
         events.report(Event::Breaker { provider: &provider, state: BreakerState::Closed });
-        let seen = Seen { breaker: Breaker::new(spec), last_success: None, last_error: None, limited: false };
+        let seen = Seen { breaker: Breaker::new(spec), last_success: None, last_error: None };
         Self { provider, events, clock, seen: Mutex::new(seen) }
     }
 
@@ -69,16 +68,6 @@ impl Health {
     pub(super) fn failed(&self, why: &str) {
         let fault = Fault { at: self.clock.now(), text: why.chars().take(MAX_ERROR_CHARS).collect() };
         self.lock().last_error = Some(fault);
-    }
-
-    /// Keeps whether the last failure was that it is asked too often.
-    pub(super) fn set_limited(&self, limited: bool) {
-        self.lock().limited = limited;
-    }
-
-    /// Whether the last failure was that it is asked too often.
-    pub(super) fn is_limited(&self) -> bool {
-        self.lock().limited
     }
 
     /// Keeps that a call was answered as it should be.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate::core::reason::Reason;
 
 use crate::fixture::{Gate, Idp, NOW, Named, OTHER, TOKEN, active, claims, inactive, until};
-use crate::http::{Answer, Request, outages, status_json};
+use crate::http::{Answer, outages};
 
 const STALE: &str = "tokens: opaque\noutage: { stale_introspection: 60s }";
 const SHORT: &str = "cache: { active: 10s, inactive: 1s }";

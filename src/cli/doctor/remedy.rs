@@ -57,7 +57,7 @@ pub(super) fn of_fetch(error: &FetchError, section: &str) -> String {
 /// A call that was not answered.
 pub(super) fn of_call(error: &CallError) -> String {
     match error {
-        CallError::Busy | CallError::Open | CallError::Limited => "try again in a moment".to_owned(),
+        CallError::Busy | CallError::Open => "try again in a moment".to_owned(),
         CallError::Fetch(error) => of_fetch(error, "provider"),
         CallError::Metadata(_) => {
             "mend that, or give the endpoint itself in `provider.introspection_endpoint` or `provider.token_endpoint`"
