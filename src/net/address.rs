@@ -8,8 +8,8 @@ use super::FetchError;
 
 /// Instance metadata of AWS over IPv6; over IPv4 it is link-local, as everybody else's.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254);
-/// Instance metadata of Alibaba Cloud.
-const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
+/// Instance metadata of Alibaba Cloud, and Azure's WireServer.
+const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
 
 /// Whether a URL's host is this machine: `localhost`, or a loopback address.
 pub fn is_loopback(url: &Url) -> bool {
@@ -55,7 +55,7 @@ fn is_refused(address: IpAddr) -> bool {
 
 fn is_refused_v4(v4: Ipv4Addr) -> bool {
     let [first, ..] = v4.octets();
-    first == 0 || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4 == METADATA_V4
+    first == 0 || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || METADATA_V4.contains(&v4)
 }
 
 /// The IPv4 address that an IPv6 address leads to: mapped and compatible (RFC 4291 §2.5.5), NAT64 (RFC 6052 §2.1),
@@ -80,6 +80,7 @@ mod tests {
             "169.254.169.254",
             "169.254.0.1",
             "100.100.100.200",
+            "168.63.129.16",
             "0.0.0.0",
             "0.1.2.3",
             "224.0.0.1",
@@ -122,6 +123,7 @@ mod tests {
             "192.168.1.1",
             "100.64.0.1",
             "fd00::1",
+            "168.63.129.17",
             "8.8.8.8",
             "2600::1",
         ] {
