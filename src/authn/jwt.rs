@@ -3,7 +3,7 @@
 //!
 //! It runs in three stages, each a type that only the one before it makes: [`Token`] is decoded, [`Checked`] passed
 //! everything that needs no key (so that a hopeless token never causes a fetch), [`Signed`] is signed by the issuer. That
-//! becomes [`Verified`] as it is, or together with what the issuer says of it ([`super::introspection`]). A principal
+//! becomes [`Verified`] as it is, or together with what the issuer says of it (module `introspection`). A principal
 //! comes out of the last alone, and only against proof of possession where the token asks for one.
 
 use std::sync::Arc;

@@ -24,9 +24,9 @@ impl ClaimPath {
         Self::new(text.split('.'))
     }
 
-    /// The outermost name.
-    pub fn root(&self) -> Option<&str> {
-        self.0.first().map(|name| &**name)
+    /// Whether it leads to the top-level claim of this name.
+    pub fn is_just(&self, name: &str) -> bool {
+        matches!(&*self.0, [only] if **only == *name)
     }
 
     /// The claim in these claims, if it is there.

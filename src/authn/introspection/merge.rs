@@ -12,11 +12,10 @@
 //!   (where the token has only one of `client_id` and `azp`, it is compared to the other as well);
 //! - `exp`, `nbf` or `iat`, and they are different seconds; `1.7e9` and `1700000000` are the same one;
 //! - scopes, be it in different claims, and the sets differ; neither order nor the spelling as text or list matters;
-//! - a claim that the issuer's configuration maps (the audience, subject, client, service, tenant, roles, and those
-//!   under names of the operator's choice), or `aud`, and the token says something that the answer does not: a text
-//!   that is another and not in the answer's list, a list with an element that the answer's list lacks, an object with
-//!   such a member. That the answer says more is no contradiction. A claim's outermost name being there is enough:
-//!   roles that the answer leaves out of an object which it has are denied.
+//! - any other top-level claim, and the token says something that the answer does not: a text that is another and not in
+//!   the answer's list, a list with an element that the answer's list lacks, an object with such a member. A rule may
+//!   look at any claim, so none is left out. That the answer says more is no contradiction. The outermost name being
+//!   there is enough: roles that the answer leaves out of an object which it has are denied.
 //!
 //! Members of the protocol that are not about the token's claims, `active` and `token_type`, take no part.
 
@@ -25,6 +24,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::authn::claims::{Claims, numeric_date};
+use crate::authn::error::shown;
 use crate::authn::spec::IssuerSpec;
 use crate::authn::trace::{Check, Failure};
 use crate::core::principal::ClaimPath;
@@ -68,19 +68,11 @@ fn contradicted(spec: &IssuerSpec, own: &Claims, answer: &Claims) -> Option<Stri
     if !has_same_scopes(&mapping.scopes, own, answer) || both("scope").is_some_and(|(own, told)| !is_same(own, told)) {
         return Some("scope".to_owned());
     }
-    if both("aud").is_some_and(|(own, told)| !covers(told, own)) {
-        return Some("`aud`".to_owned());
-    }
-    let single = [Some(&mapping.subject), Some(&mapping.audience), mapping.service.as_ref(), mapping.tenant.as_ref()];
-    let extra = mapping.extra.iter().map(|(_, path)| path).filter(|path| !mapping.scopes.contains(path));
-    let mut mapped = single.into_iter().flatten().chain(&mapping.client).chain(&mapping.roles).chain(extra);
-    let denied = |path: &&ClaimPath| {
-        let (Some(own), Some(true)) = (path.find(own), path.root().map(|root| answer.contains_key(root))) else {
-            return false;
-        };
-        !covers(path.find(answer).unwrap_or(&Value::Null), own)
-    };
-    mapped.find(denied).map(|path| format!("`{path}`"))
+    // Scopes were compared as sets; a claim that is nothing else is spelled in more ways than one.
+    let of_scopes = |name: &str| name == "scope" || mapping.scopes.iter().any(|path| path.is_just(name));
+    let compared = |name: &str| PROTOCOL.contains(&name) || TIMES.contains(&name) || of_scopes(name);
+    let mut others = own.iter().filter(|(name, _)| !compared(name));
+    others.find(|(name, own)| answer.get(&**name).is_some_and(|told| !covers(told, own))).map(|(name, _)| shown(name))
 }
 
 /// Whether the two name different clients, where the token has only one of the two names for it: issuers write `azp`

@@ -24,14 +24,15 @@ fn conflict(own: &Value, answer: &Value) {
 
 #[test]
 fn what_the_token_lacks_is_added_and_nothing_else() {
-    let own = json!({ "iss": "i", "resource_access": { "b": { "roles": ["reader"] } }, "email": "old", "gone": null });
+    let own =
+        json!({ "iss": "i", "resource_access": { "b": { "roles": ["reader"] } }, "email": ["old"], "gone": null });
     let answer = json!({
-        "iss": "i", "sub": "alice", "username": "alice", "token_type": "Bearer", "email": "new", "gone": 1,
+        "iss": "i", "sub": "alice", "username": "alice", "token_type": "Bearer", "email": ["new", "old"], "gone": 1,
         "resource_access": { "b": { "roles": ["reader", "admin"] }, "c": { "roles": ["x"] } },
     });
     let merged = run(own, answer).unwrap();
     let want = json!({
-        "iss": "i", "sub": "alice", "username": "alice", "email": "old", "gone": null,
+        "iss": "i", "sub": "alice", "username": "alice", "email": ["old"], "gone": null,
         "resource_access": { "b": { "roles": ["reader"] } },
     });
     assert_eq!(merged, want);
@@ -110,7 +111,7 @@ fn scopes_are_sets_whatever_claim_they_are_in() {
 }
 
 #[test]
-fn of_audiences_and_mapped_claims_the_answer_may_say_more_and_not_less() {
+fn of_every_other_claim_the_answer_may_say_more_and_not_less() {
     for (own, told) in [
         (json!({ "aud": "b" }), json!({ "aud": "b" })),
         (json!({ "aud": "b" }), json!({ "aud": ["b"] })),
@@ -120,9 +121,13 @@ fn of_audiences_and_mapped_claims_the_answer_may_say_more_and_not_less() {
         (json!({ "realm_access": { "roles": ["x"] } }), json!({ "realm_access": { "roles": ["y", "x"] } })),
         (json!({ "realm_access": { "roles": [] } }), json!({ "realm_access": {} })),
         (json!({ "realm_access": { "roles": ["x"] } }), json!({})),
-        (json!({ "resource_access": { "c": { "roles": ["x"] } } }), json!({ "resource_access": {} })),
+        (
+            json!({ "resource_access": { "c": { "roles": ["x"] } } }),
+            json!({ "resource_access": { "b": {}, "c": { "roles": ["x"] } } }),
+        ),
         (json!({ "plan": { "tier": 1 } }), json!({ "plan": { "tier": 1.0, "since": 3 } })),
-        (json!({ "other": "x" }), json!({ "other": "y" })),
+        (json!({ "other": "x" }), json!({ "other": ["x", "y"] })),
+        (json!({ "other": "x" }), json!({ "another": "y" })),
     ] {
         agree(&own, &told);
     }
@@ -135,6 +140,9 @@ fn of_audiences_and_mapped_claims_the_answer_may_say_more_and_not_less() {
         (json!({ "realm_access": { "roles": ["x", "y"] } }), json!({ "realm_access": { "roles": ["x"] } })),
         (json!({ "realm_access": { "roles": ["x"] } }), json!({ "realm_access": {} })),
         (json!({ "resource_access": { "b": { "roles": ["x"] } } }), json!({ "resource_access": {} })),
+        (json!({ "resource_access": { "c": { "roles": ["x"] } } }), json!({ "resource_access": {} })),
+        (json!({ "other": "x" }), json!({ "other": "y" })),
+        (json!({ "other": { "environment": "production" } }), json!({ "other": { "environment": "test" } })),
         (json!({ "service": "a" }), json!({ "service": "b" })),
         (json!({ "org": { "id": "1" } }), json!({ "org": { "id": "2" } })),
         (json!({ "org": { "id": 1 } }), json!({ "org": { "id": 2 } })),
