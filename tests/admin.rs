@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod specs;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -217,12 +219,7 @@ async fn providers_and_tokens_are_told_to_operators_whole_and_to_strangers_in_pa
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "hunter2").unwrap();
     let running = running_with(vec![unreachable_token(&secret)]).await;
-    let failed = async {
-        while running.engine.status().tokens[0].last_error.is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, failed).await.expect("an attempt fails");
+    wait::until("an attempt fails", || running.engine.status().tokens[0].last_error.is_some()).await;
 
     let (status, body) = command(&running, "GET", "/status").await;
     let (provider, token) = (&body["providers"][0], &body["tokens"][0]);

@@ -4,6 +4,8 @@
 
 mod peers;
 mod specs;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::collections::BTreeMap;
 use std::future::pending;

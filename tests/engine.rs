@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod specs;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -238,14 +240,6 @@ fn load_names(path: &Path) -> Result<Config, ConfigErrors> {
     Ok(config)
 }
 
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < end, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// Row 223: the file is replaced by rename, half-written, emptied, removed, swapped by symlink.
 #[tokio::test]
 async fn row_223_files_are_followed_and_what_is_broken_is_not_served() {
@@ -272,17 +266,17 @@ async fn row_223_files_are_followed_and_what_is_broken_is_not_served() {
     let refused = || engine.status().last_reload.is_some_and(|reload| reload.error.is_some());
 
     replace("second");
-    eventually("the second", || serves("second")).await;
+    wait::until("the second", || serves("second")).await;
     std::fs::write(&path, "third: {").unwrap();
-    eventually("a refusal of half a file", refused).await;
+    wait::until("a refusal of half a file", refused).await;
     replace("third");
-    eventually("the third", || serves("third") && !refused()).await;
+    wait::until("the third", || serves("third") && !refused()).await;
     std::fs::write(&path, "").unwrap();
-    eventually("a refusal of nothing", refused).await;
+    wait::until("a refusal of nothing", refused).await;
     replace("third");
-    eventually("no error, once the file is as it was", || !refused()).await;
+    wait::until("no error, once the file is as it was", || !refused()).await;
     std::fs::remove_file(&path).unwrap();
-    eventually("a refusal of no file", refused).await;
+    wait::until("a refusal of no file", refused).await;
     assert!(serves("third"));
     assert_eq!(engine.readiness(), Readiness::Ready);
     for data in ["fourth", "fifth"] {
@@ -291,10 +285,10 @@ async fn row_223_files_are_followed_and_what_is_broken_is_not_served() {
     }
     std::os::unix::fs::symlink("fourth", folder.path().join("data")).unwrap();
     std::os::unix::fs::symlink("data/policy", &path).unwrap();
-    eventually("the fourth", || serves("fourth")).await;
+    wait::until("the fourth", || serves("fourth")).await;
     std::os::unix::fs::symlink("fifth", folder.path().join("data-new")).unwrap();
     std::fs::rename(folder.path().join("data-new"), folder.path().join("data")).unwrap();
-    eventually("the fifth", || serves("fifth")).await;
+    wait::until("the fifth", || serves("fifth")).await;
 
     assert_eq!(engine.snapshot().generation(), 5, "what did not change made no generation");
     assert_eq!(heard.0.lock().unwrap().iter().filter(|(applied, _)| *applied).count(), 5);

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod specs;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use specs::{deps, request, soon};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tollgate::core::reason::Reason;
 use tollgate::engine::{Engine, LoadError, Readiness};
@@ -104,11 +105,7 @@ async fn rule_files_are_followed() {
     assert_eq!(reason(&engine, "/more").await, Reason::NoRule);
 
     let until = async |want: Reason| {
-        let end = Instant::now() + Duration::from_secs(20);
-        while reason(&engine, "/more").await != want {
-            assert!(Instant::now() < end, "{want} did not come true");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait::eventually(want, async || reason(&engine, "/more").await == want).await;
     };
     let more = folder.path().join("rules.d/more.yaml");
     replace(&more, "rules:\n  - name: more\n    match: { paths: [/more] }\n    allow: anonymous\n");

@@ -4,6 +4,8 @@
 
 #[path = "support/envoy.rs"]
 mod support;
+#[path = "support/wait.rs"]
+mod wait;
 
 use std::path::Path;
 use std::time::Duration;

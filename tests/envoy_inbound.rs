@@ -24,3 +24,5 @@ mod paths;
 mod protocols;
 #[path = "envoy_inbound/tokens.rs"]
 mod tokens;
+#[path = "support/wait.rs"]
+mod wait;

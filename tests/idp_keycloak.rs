@@ -17,3 +17,5 @@ mod clients;
 mod outage;
 #[path = "idp/keycloak/stage.rs"]
 mod stage;
+#[path = "support/wait.rs"]
+mod wait;

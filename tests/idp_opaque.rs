@@ -13,3 +13,5 @@ mod support;
 
 #[path = "idp/opaque/tests.rs"]
 mod tests;
+#[path = "support/wait.rs"]
+mod wait;

@@ -23,3 +23,5 @@ mod outages;
 #[path = "introspection/reloads.rs"]
 mod reloads;
 mod support;
+#[path = "support/wait.rs"]
+mod wait;

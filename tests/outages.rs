@@ -22,5 +22,7 @@ mod idp;
 mod matrix;
 #[path = "outages/settings.rs"]
 mod settings;
+#[path = "support/wait.rs"]
+mod wait;
 #[path = "outages/world.rs"]
 mod world;

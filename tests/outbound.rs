@@ -18,5 +18,7 @@ mod outages;
 mod own;
 #[path = "outbound/secrets.rs"]
 mod secrets;
+#[path = "support/wait.rs"]
+mod wait;
 #[path = "outbound/world.rs"]
 mod world;

@@ -17,3 +17,5 @@ mod http;
 mod proxy;
 #[path = "provider/tls.rs"]
 mod tls;
+#[path = "support/wait.rs"]
+mod wait;

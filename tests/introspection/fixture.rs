@@ -327,13 +327,4 @@ fn policy(issuers: &[Named<'_>]) -> String {
     text
 }
 
-/// Waits until something is so.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(DEADLINE, async {
-        let mut tick = tokio::time::interval(Duration::from_millis(2));
-        while !so() {
-            tick.tick().await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("{what}"));
-}
+pub(crate) use crate::wait::until;

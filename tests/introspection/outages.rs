@@ -7,6 +7,7 @@ use tollgate::core::reason::Reason;
 
 use crate::fixture::{Gate, Idp, NOW, Named, OTHER, TOKEN, active, claims, inactive, until};
 use crate::http::{Answer, outages};
+use crate::wait::eventually;
 
 const STALE: &str = "tokens: opaque\noutage: { stale_introspection: 60s }";
 const SHORT: &str = "cache: { active: 10s, inactive: 1s }";
@@ -172,12 +173,7 @@ async fn an_issuer_that_hangs_is_found_out_once() {
     }
     idp.says(TOKEN, inactive());
     idp.mend();
-    let waited = tokio::time::timeout(crate::http::DEADLINE, async {
-        while ask().await != Reason::TokenInactive {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    waited.await.expect("it is believed as soon as it talks");
+    eventually("it is believed as soon as it talks", async || ask().await == Reason::TokenInactive).await;
 }
 
 /// A JWT is good by itself, and still not without a word from its issuer, where that is asked for.

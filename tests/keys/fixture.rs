@@ -137,16 +137,7 @@ impl Process {
     }
 }
 
-/// Waits until something is so.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(DEADLINE, async {
-        let mut tick = tokio::time::interval(Duration::from_millis(5));
-        while !so() {
-            tick.tick().await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("in time: {what}"));
-}
+pub(crate) use crate::wait::until;
 
 /// Waits for something that must end.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {

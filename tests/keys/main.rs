@@ -8,3 +8,5 @@ mod fixture;
 #[path = "../support/http.rs"]
 mod http;
 mod unknown_kid;
+#[path = "../support/wait.rs"]
+mod wait;

@@ -7,6 +7,7 @@ use tollgate::core::reason::Reason;
 
 use crate::faults::Fault;
 use crate::idp::Idp;
+use crate::wait::{Looks, until};
 use crate::world::{Need, Setting, World, policy, provider, soon};
 
 /// A second issuer with a provider of its own: JWTs that are introspected.
@@ -96,18 +97,17 @@ async fn a_breaker_that_is_half_open_lets_one_probe_through_and_closes() {
         let before = world.idp.server.count();
         // Whoever comes first after the pause asks, and waits.
         let probe = async {
+            let mut looks = Looks::at(format!("{need:?}: the probe is let through"));
             loop {
                 match world.ask(&world.token()).await {
                     reason if reason == need.allowed() => return,
                     reason => assert_eq!(reason, need.unavailable(), "{need:?}"),
                 }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                looks.again().await;
             }
         };
         let crowd = async {
-            while !breaker(&world, "half_open") {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            until(format!("{need:?}: half open"), || breaker(&world, "half_open")).await;
             for _ in 0..25 {
                 world.both_new(need.unavailable(), &need).await;
             }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tollgate::core::reason::Reason;
 use tollgate::telemetry::Exposition;
 
-use crate::http::DEADLINE;
+use crate::wait::until;
 use crate::world::{Need, Setting, World, policy, provider, reason};
 
 const CROWD: usize = 1000;
@@ -18,12 +18,9 @@ async fn at_once(need: Need, setting: Setting) -> (usize, usize) {
     let token = world.token();
     let asked = join_all((0..CROWD).map(|_| world.ask_server(&token, None)));
     let waiting = async {
-        let late = Instant::now() + DEADLINE;
         let all = format!("\ntollgate_checks_in_flight {CROWD}\n");
-        while !world.gate.recorder.exposition(Exposition::Prometheus).contains(&all) {
-            assert!(Instant::now() < late, "{need:?}: not all of them wait");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let waiting = || world.gate.recorder.exposition(Exposition::Prometheus).contains(&all);
+        until(format!("{need:?}: all of them wait"), waiting).await;
         switch.send_replace(true);
     };
     let (answers, ()) = tokio::join!(asked, waiting);

@@ -26,6 +26,7 @@ use crate::faults::Fault;
 use crate::gate::Gate;
 use crate::http::DEADLINE;
 use crate::idp::Idp;
+use crate::wait::Looks;
 
 /// What a test is about, where one fails.
 pub(crate) type What = dyn Debug + Sync;
@@ -272,9 +273,9 @@ impl World {
         };
         let of_server = async {
             let mut answer = self.ask_server(tokens[1], None).await;
-            let late = Instant::now() + DEADLINE;
-            while patient && reason(&answer) != wanted.code() && Instant::now() < late {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            let mut looks = Looks::at(format!("{what:?}: {wanted}"));
+            while patient && reason(&answer) != wanted.code() {
+                looks.again().await;
                 answer = self.ask_server(tokens[1], None).await;
             }
             assert_answer(&answer, wanted, what);
@@ -294,12 +295,9 @@ impl World {
 
     /// Asks until the answer is this: what is slow by chance, or comes back, is waited for.
     pub(crate) async fn becomes(&self, wanted: Reason, token: impl Fn() -> String + Send, what: &What) {
-        let late = Instant::now() + DEADLINE;
-        let mut last = self.ask(&token()).await;
-        while last != wanted {
-            assert!(Instant::now() < late, "{what:?}: {last}, wanted {wanted}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            last = self.ask(&token()).await;
+        let mut looks = Looks::at(format!("{what:?}: {wanted}"));
+        while self.ask(&token()).await != wanted {
+            looks.again().await;
         }
     }
 

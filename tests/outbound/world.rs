@@ -335,11 +335,4 @@ pub(crate) fn reason_of_denial(answer: &Answer, bearer: Option<&str>) -> Reason 
     answer.reason
 }
 
-/// Waits for what must come to be.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let late = Instant::now() + LIMIT;
-    while !holds().await {
-        assert!(Instant::now() < late, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
+pub(crate) use crate::wait::eventually;

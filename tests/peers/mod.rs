@@ -22,7 +22,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tollgate::config::server::Address;
 use tonic::transport::{Channel, Endpoint};
@@ -32,12 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until something is so.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < end, "not in time: {what}");
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    crate::wait::eventually(what, async || is_so().await).await;
 }
 
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -9,8 +9,9 @@ use tollgate::core::event::BreakerState;
 use tollgate::net::FetchError;
 use tollgate::provider::CallError;
 
-use crate::fixture::{Fixture, spec, status, until};
+use crate::fixture::{Fixture, spec, status};
 use crate::http::{Answer, Server, http, json, kept_json, outages, status_json};
+use crate::wait::until;
 
 /// Every kind of trouble ends in time, in the error that says what it was, or as the answer that it is.
 #[tokio::test]

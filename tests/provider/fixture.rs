@@ -131,17 +131,6 @@ pub(crate) fn status(result: &Result<Fetched, CallError>) -> u16 {
     result.as_ref().unwrap_or_else(|error| panic!("{error:?}")).status.as_u16()
 }
 
-/// Waits until something is so.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(DEADLINE, async {
-        let mut tick = tokio::time::interval(Duration::from_millis(2));
-        while !so() {
-            tick.tick().await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("in time: {what}"));
-}
-
 /// Waits for something that must end.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.expect("it ends")

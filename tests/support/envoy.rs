@@ -203,11 +203,4 @@ pub(crate) fn get(path: &str) -> Call {
     Call::get(HOST, path)
 }
 
-/// A test must not depend on how busy the machine is: it waits for what it waits for.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let late = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < late, "not in 30 s: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-}
+pub(crate) use crate::wait::eventually;
