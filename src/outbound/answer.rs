@@ -61,7 +61,7 @@ fn judge(spec: &TokenSpec, members: &mut Map<String, Value>) -> Result<Answered,
     match members.get("token_type") {
         Some(Value::String(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
         Some(Value::String(kind)) => {
-            return Err(unusable(&format!("`token_type` is {}, wanted `Bearer`", shown(kind))));
+            return Err(unusable(&format!("`token_type` is {}, wanted `Bearer`", named(kind))));
         }
         _ => return Err(unusable("there is no `token_type`")),
     }
@@ -99,9 +99,9 @@ fn check_issued_type(exchange: &ExchangeSpec, issued: Option<&Value>) -> Result<
     let Some(Value::String(issued)) = issued else { return Err(unusable("there is no `issued_token_type`")) };
     let kind = [TokenType::AccessToken, TokenType::Jwt].into_iter().find(|kind| kind.urn() == issued);
     match (kind, exchange.requested_token_type) {
-        (None, _) => Err(unusable(&format!("`issued_token_type` is {}", shown(issued)))),
+        (None, _) => Err(unusable(&format!("`issued_token_type` is {}", named(issued)))),
         (Some(kind), Some(wanted)) if kind != wanted => {
-            Err(unusable(&format!("`issued_token_type` is {}, wanted `{}`", shown(issued), wanted.urn())))
+            Err(unusable(&format!("`issued_token_type` is `{}`, wanted `{}`", kind.urn(), wanted.urn())))
         }
         (Some(_), _) => Ok(()),
     }
@@ -189,10 +189,17 @@ fn refusal(grant: &Grant, fetched: &Fetched) -> AuthnError {
     AuthnError::new(reason, format!("the token endpoint answers with status {status} and {said}"))
 }
 
-/// RFC 6749 §5.2, and not long.
+/// A code as RFC 6749 §5.2 and its relatives write them, and not long. What else may stand there is not repeated: a
+/// provider that is confused could have put a token into its place.
 fn is_code(code: &str) -> bool {
-    let allowed = |b: u8| matches!(b, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-    (1..=MAX_CODE_BYTES).contains(&code.len()) && code.bytes().all(allowed)
+    (1..=MAX_CODE_BYTES).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+}
+
+/// A type of token for the log, under the same caution: `DPoP`, `N_A`, or one of the registered names.
+fn named(kind: &str) -> String {
+    let short = kind.len() <= 8 && kind.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    let registered = kind.strip_prefix("urn:ietf:params:oauth:token-type:").is_some_and(is_code);
+    if short || registered { shown(kind) } else { "another text".to_owned() }
 }
 
 /// Whether an error answer may be the subject token's fault, so that its issuer is asked about it.

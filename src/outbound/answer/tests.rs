@@ -209,3 +209,18 @@ fn errors_repeat_a_code_and_no_other_words() {
         assert_eq!(error.detail, "the token endpoint answers with status 400 and no error code");
     }
 }
+
+#[test]
+fn row_202_what_stands_in_the_place_of_a_name_is_not_repeated() {
+    let secret = "4f9a6be0c1d27a35";
+    for members in [json!({ "token_type": secret }), json!({ "issued_token_type": secret })] {
+        let mut answer =
+            json!({ "access_token": "new-token", "token_type": "Bearer", "issued_token_type": ACCESS_TOKEN });
+        answer.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let error = read(&exchange(), fetched(200, Some("application/json"), answer.to_string())).unwrap_err();
+        assert!(!error.to_string().contains(secret), "{error}");
+    }
+    let body = json!({ "error": secret }).to_string();
+    let error = read(&exchange(), fetched(400, Some("application/json"), body)).unwrap_err();
+    assert!(!error.to_string().contains(secret), "{error}");
+}
