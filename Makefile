@@ -60,7 +60,7 @@ build: need-cargo ## The program for production, in target/release/tollgate
 .PHONY: lint
 lint: need-cargo ## Formatting and clippy, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 .PHONY: fmt
 fmt: need-cargo ## Format the code

@@ -1,0 +1,3 @@
+//! Measures the gate.
+
+fn main() {}
