@@ -21,7 +21,7 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 use tollgate::clock::Timestamp;
 use tollgate::core::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use tollgate::core::decide;
-use tollgate::core::principal::{Principal, Scopes};
+use tollgate::core::principal::{Parts, Principal};
 use tollgate::core::reason::Reason;
 use tollgate::core::request::Direction;
 use tollgate::grpc::reflection::CHECK_DESCRIPTOR;
@@ -211,21 +211,14 @@ fn headers(options: &[core_pb::HeaderValueOption]) -> Vec<(&str, &str)> {
 }
 
 fn principal() -> Principal {
-    Principal {
-        issuer: "keycloak".into(),
-        issuer_url: Some("https://keycloak.internal/realms/shop".into()),
-        subject: Some("u-17".into()),
-        client: Some("web".into()),
-        service: None,
-        tenant: None,
-        audience: vec!["orders".into()],
-        scopes: Scopes::default(),
-        roles: Vec::new(),
-        mapped: Vec::new(),
-        claims: Arc::default(),
-        expires_at: Timestamp::from_unix_seconds(0),
-        bound_to: None,
-    }
+    let parts = Parts {
+        issuer_url: Some("https://keycloak.internal/realms/shop"),
+        subject: Some("u-17"),
+        client: Some("web"),
+        audience: vec!["orders"],
+        ..Parts::of(&"keycloak".into())
+    };
+    parts.into()
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl Snapshot {
         };
         let subject = subject.map(|found| Subject {
             token: found.token,
-            expires_at: found.principal.expires_at,
+            expires_at: found.principal.expires_at(),
             issuer: &found.issuer,
             principal: &found.principal,
         });

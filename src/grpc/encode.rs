@@ -125,13 +125,13 @@ fn known(message: &mut Message, answer: &Answer) {
         field("rule", &rule.name);
     }
     if let Some(principal) = &answer.principal {
-        if let Some(subject) = &principal.subject {
+        if let Some(subject) = principal.subject() {
             field("subject", &one_line(subject));
         }
-        if let Some(client) = &principal.client {
+        if let Some(client) = principal.client() {
             field("client", &one_line(client));
         }
-        field("issuer", &principal.issuer);
+        field("issuer", principal.issuer());
     }
 }
 
@@ -182,8 +182,7 @@ fn room(answer: &Answer) -> usize {
     };
     let rule = answer.rule.as_ref().map_or(0, |rule| rule.name.len());
     let principal = answer.principal.as_ref().map_or(0, |principal| {
-        let length = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
-        length(&principal.subject) + length(&principal.client) + principal.issuer.len()
+        principal.subject().map_or(0, str::len) + principal.client().map_or(0, str::len) + principal.issuer().len()
     });
     FIXED + verdict + rule + principal
 }

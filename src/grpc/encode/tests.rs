@@ -8,9 +8,8 @@ use prost::Message as _;
 use super::typed::header;
 use super::wire::check_response::HttpResponse;
 use super::*;
-use crate::clock::Timestamp;
 use crate::core::answer::DecisionId;
-use crate::core::principal::Principal;
+use crate::core::principal::{Parts, Principal};
 use crate::secret::Secret;
 
 /// What a frame says.
@@ -161,21 +160,8 @@ fn verdicts() -> impl Strategy<Value = Verdict> {
 
 fn principals() -> impl Strategy<Value = Arc<Principal>> {
     (prop::option::of(texts()), prop::option::of(texts()), texts()).prop_map(|(subject, client, issuer)| {
-        Arc::new(Principal {
-            issuer: issuer.into(),
-            issuer_url: None,
-            subject: subject.map(Into::into),
-            client: client.map(Into::into),
-            service: None,
-            tenant: None,
-            audience: Vec::new(),
-            scopes: Default::default(),
-            roles: Vec::new(),
-            mapped: Vec::new(),
-            claims: Arc::default(),
-            expires_at: Timestamp::from_unix_seconds(0),
-            bound_to: None,
-        })
+        let (subject, client, issuer) = (subject.as_deref(), client.as_deref(), issuer.as_str().into());
+        Arc::new(Parts { subject, client, ..Parts::of(&issuer) }.into())
     })
 }
 

@@ -72,9 +72,9 @@ fn metadata(answer: &Answer) -> wire::Struct {
         ("decision_id", Some(answer.decision_id.to_string())),
         ("reason", Some(answer.reason.code().to_owned())),
         ("rule", answer.rule.as_deref().map(|rule| rule.name.to_string())),
-        ("subject", principal.and_then(|p| p.subject.as_deref()).map(|text| one_line(text).into_owned())),
-        ("client", principal.and_then(|p| p.client.as_deref()).map(|text| one_line(text).into_owned())),
-        ("issuer", principal.map(|p| p.issuer.to_string())),
+        ("subject", principal.and_then(|p| p.subject()).map(|text| one_line(text).into_owned())),
+        ("client", principal.and_then(|p| p.client()).map(|text| one_line(text).into_owned())),
+        ("issuer", principal.map(|p| p.issuer().to_string())),
     ];
     let fields = known.into_iter().filter_map(|(key, value)| Some(field(key, Kind::StringValue(value?)))).collect();
     wire::Struct { fields: vec![field(METADATA, Kind::StructValue(wire::Struct { fields }))] }
