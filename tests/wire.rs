@@ -236,7 +236,7 @@ fn the_clients_word_on_its_service_is_not_read() {
 // ---- what we answer
 
 fn meant(answer: &Answer) -> auth_pb::CheckResponse {
-    auth_pb::CheckResponse::decode(&encode::response(answer).encode_to_vec()[..]).unwrap()
+    auth_pb::CheckResponse::decode(&encode::frame(answer)[5..]).unwrap()
 }
 
 fn text(value: &google_pb::Value) -> &str {
