@@ -1,9 +1,12 @@
 //! When an answer is due.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// The header in which a gRPC client says how long it will wait.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -38,9 +41,18 @@ impl Due {
         Self::within(since, limit)
     }
 
-    /// Whether there is no time left.
-    pub(super) fn is_past(self) -> bool {
-        Instant::now() >= self.by
+    /// Whether the caller left no time at all.
+    pub(super) fn is_hopeless(self) -> bool {
+        self.by <= self.since
+    }
+
+    /// What `work` comes to, if it comes in time. Most of it is done at once: a timer is for what is not.
+    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        match futures_util::poll!(work.as_mut()) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => timeout_at(self.by, work).await.ok(),
+        }
     }
 }
 

@@ -35,6 +35,19 @@ pub fn response(answer: &Answer) -> wire::CheckResponse {
     }
 }
 
+/// As [`response`], framed for gRPC: not compressed, its length, the message.
+pub fn frame(answer: &Answer) -> bytes::Bytes {
+    use bytes::BufMut as _;
+    use prost::Message as _;
+    let message = response(answer);
+    let length = message.encoded_len();
+    let mut frame = bytes::BytesMut::with_capacity(5 + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode_raw(&mut frame);
+    frame.freeze()
+}
+
 fn allow(allowed: &AllowedRequest, metadata: wire::Struct) -> wire::CheckResponse {
     // Envoy removes last: what is set must not be named here.
     let bearer = allowed.bearer.as_ref();
