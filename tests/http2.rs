@@ -1,0 +1,14 @@
+//! HTTP/2 as nobody should speak it, and the gate that has to go on. Tests name the rows of the list of hostile
+//! inputs. Attacks go to this machine alone, and each has an end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "http2/floods.rs"]
+mod floods;
+#[path = "http2/frames.rs"]
+mod frames;
+#[path = "http2/gate.rs"]
+mod gate;
+#[path = "support/wait.rs"]
+mod wait;
+#[path = "http2/wire.rs"]
+mod wire;
