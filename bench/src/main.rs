@@ -1,6 +1,9 @@
 //! Measures the gate.
 
+mod ghz;
+
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tollgate_bench::compare::{self, Effort};
@@ -21,6 +24,7 @@ struct Cli {
 enum Command {
     /// Compare gate, stock and tuned on cached allows
     Compare(CompareArgs),
+    Ghz(ghz::Options),
 }
 
 #[derive(Debug, Args)]
@@ -61,9 +65,20 @@ struct CompareArgs {
     tokens: usize,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Compare(arguments) => compare(&arguments),
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Compare(arguments) => compare(&arguments).map(|()| true),
+        Command::Ghz(options) => tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(ghz::run(&options))),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(3)
+        }
     }
 }
 
