@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::header::{Entry, HeaderMap, HeaderName};
 use tokio::time::{Instant, timeout_at};
 
 /// The header in which a gRPC client says how long it will wait.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Most time taken off the caller's own, for the way back.
 const MAX_MARGIN: Duration = Duration::from_millis(20);
@@ -63,13 +63,12 @@ fn before(timeout: Duration) -> Duration {
 
 /// A header that cannot be read, or that is there twice, is as good as absent.
 fn take_timeout(headers: &mut HeaderMap) -> Option<Duration> {
-    let mut values = headers.get_all(GRPC_TIMEOUT).iter();
-    let timeout = match (values.next(), values.next()) {
+    let Entry::Occupied(there) = headers.entry(GRPC_TIMEOUT) else { return None };
+    let (_, mut values) = there.remove_entry_mult();
+    match (values.next(), values.next()) {
         (Some(value), None) => parse(value.as_bytes()),
         _ => None,
-    };
-    headers.remove(GRPC_TIMEOUT);
-    timeout
+    }
 }
 
 /// gRPC over HTTP/2: one to eight digits and a unit. A zero needs no unit to be understood.
