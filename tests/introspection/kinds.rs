@@ -1,6 +1,7 @@
 //! Whose token is it: JWTs and opaque ones, and issuers that a rule accepts beside each other.
 
 use serde_json::json;
+use tollgate::authn::Accepted;
 use tollgate::authn::explain::explain;
 use tollgate::authn::trace::{Check, Outcome};
 use tollgate::core::caller::Caller;
@@ -130,7 +131,7 @@ async fn a_report_shows_the_introspection() {
     let report = |token: String| {
         let issuer = &issuer;
         let caller = &caller;
-        async move { explain(&[issuer], &token, caller, now).await }
+        async move { explain(Accepted::all(std::slice::from_ref(issuer)), &token, caller, now).await }
     };
     let failed = |steps: &[(Check, Outcome)]| {
         steps.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).map(|(check, _)| *check)
