@@ -17,7 +17,6 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
-use tollgate::clock::Timestamp;
 use tollgate::core::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use tollgate::core::decide;
 use tollgate::core::header_list::HeaderList;
@@ -211,12 +210,13 @@ fn headers(options: &[core_pb::HeaderValueOption]) -> Vec<(&str, &str)> {
 }
 
 fn principal() -> Principal {
+    let issuer = "keycloak".into();
     let parts = Parts {
         issuer_url: Some("https://keycloak.internal/realms/shop"),
         subject: Some("u-17"),
         client: Some("web"),
         audience: vec!["orders"],
-        ..Parts::of(&"keycloak".into())
+        ..Parts::of(&issuer)
     };
     parts.into()
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::authn::{self, Authenticated, Issuer};
+use crate::authn::{self, Accepted, Authenticated, Issuer};
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
@@ -152,22 +152,21 @@ impl Snapshot {
         answer
     }
 
-    async fn authenticate<'h>(
-        &self,
-        wanted: &Requirements,
+    async fn authenticate<'s, 'h>(
+        &'s self,
+        wanted: &'s Requirements,
         facts: &RequestFacts<'h>,
         now: Timestamp,
         patience: Instant,
         id: DecisionId,
-    ) -> (Authentication, Option<Authenticated<'h>>) {
-        let issuers: Option<Vec<&Arc<Issuer>>> = wanted.issuers.iter().map(|index| self.issuers.get(index.0)).collect();
-        let Some(issuers) = issuers else {
+    ) -> (Authentication, Option<Authenticated<'s, 'h>>) {
+        let Some(accepted) = Accepted::at(&self.issuers, &wanted.issuers) else {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
             return (Authentication::Refused(Reason::InternalError), None);
         };
-        match authn::authenticate_by(&issuers, &facts.headers, &facts.caller, now, patience).await {
+        match authn::authenticate_by(accepted, &facts.headers, &facts.caller, now, patience).await {
             Ok(Some(found)) => {
-                let (principal, header) = (Arc::clone(&found.principal), Arc::clone(&found.header));
+                let (principal, header) = (Arc::clone(&found.principal), Arc::clone(found.header()));
                 (Authentication::Verified { principal, header }, Some(found))
             }
             Ok(None) => (Authentication::Absent, None),
@@ -182,7 +181,7 @@ impl Snapshot {
     async fn attach(
         &self,
         waiting: NeedsToken<'_>,
-        subject: Option<&Authenticated<'_>>,
+        subject: Option<&Authenticated<'_, '_>>,
         now: Timestamp,
         patience: Instant,
         id: DecisionId,
@@ -194,7 +193,7 @@ impl Snapshot {
         let subject = subject.map(|found| Subject {
             token: found.token,
             expires_at: found.principal.expires_at(),
-            issuer: &found.issuer,
+            issuer: found.issuer,
             principal: &found.principal,
         });
         match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {

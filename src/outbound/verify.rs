@@ -137,7 +137,7 @@ async fn verify(issuer: &Issuer, token: &str, now: Timestamp) -> Result<Arc<Prin
     }
     let signed = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
     let verified = signed.alone(issuer.spec()).map_err(|failure| failure.error)?;
-    verified.prove(&Caller::new("", "")).cloned()
+    verified.prove(&Caller::new("", ""))
 }
 
 /// The scope claim, where there is one.

@@ -32,7 +32,7 @@ use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use serde_json::{Map, Value};
 use tollgate::authn::store::Deps;
-use tollgate::authn::{Issuer, authenticate};
+use tollgate::authn::{Accepted, Issuer, authenticate};
 use tollgate::clock::{Clock, ManualClock, Timestamp};
 use tollgate::config::{self, Config};
 use tollgate::core::answer::{Answer, DecisionId, Verdict};
@@ -296,11 +296,12 @@ impl Case<'_> {
             let authentication = match decide::wants(found.rule) {
                 None => Authentication::NotWanted,
                 Some(wanted) => {
-                    let accepted: Vec<&Arc<Issuer>> = wanted.issuers.iter().map(|index| &issuers[index.0]).collect();
-                    match authenticate(&accepted, &facts.headers, &facts.caller, deps.clock.now()).await {
+                    let accepted = Accepted::at(&issuers, &wanted.issuers).unwrap();
+                    match authenticate(accepted, &facts.headers, &facts.caller, deps.clock.now()).await {
                         Ok(None) => Authentication::Absent,
                         Ok(Some(token)) => {
-                            Authentication::Verified { principal: token.principal, header: token.header }
+                            let header = Arc::clone(token.header());
+                            Authentication::Verified { principal: token.principal, header }
                         }
                         Err(error) => Authentication::Refused(error.reason),
                     }
