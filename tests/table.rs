@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tollgate::core::answer::{DecisionId, Verdict};
 use tollgate::core::decide::{Authentication, Decided, decide};
+use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::core::rule::{Action, AudienceRequirement, DenialStyle, Injection, IssuerIndex, Requirements, Rule};
@@ -251,7 +252,8 @@ fn a_rule_that_wants_a_token_denies_where_nobody_was_asked_for_one() {
         })
         .unwrap();
         let found = table.find(&facts).unwrap().unwrap();
-        let answer = decide(&table, &found, &facts, Authentication::NotWanted, &[], DecisionId(1));
+        let guarded = GuardedHeaders::new(&table, &[]);
+        let answer = decide(&found, &facts, Authentication::NotWanted, &guarded, DecisionId(1));
         let Decided::Answer(answer) = answer else { panic!("a token is waited for") };
         assert_eq!(answer.reason, Reason::InternalError);
         assert!(matches!(answer.verdict, Verdict::Deny(_)));

@@ -5,7 +5,6 @@
 
 mod specs;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 use tollgate::core::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use tollgate::core::decide;
+use tollgate::core::header_list::HeaderList;
 use tollgate::core::principal::{Parts, Principal};
 use tollgate::core::reason::Reason;
 use tollgate::core::request::Direction;
@@ -291,12 +291,11 @@ fn an_allow_says_what_was_meant() {
         rule: Some(Arc::new(specs::marked_rule("orders").rule)),
         principal: Some(Arc::new(principal())),
         caller: Some("spiffe://cluster.local/ns/shop/sa/web".into()),
-        verdict: Verdict::Allow(AllowedRequest {
-            bearer: None,
-            set: vec![("x-user-id".into(), "u-17".into()), ("x-empty".into(), String::new())],
-            remove: vec![Cow::Borrowed("x-tenant"), Cow::Owned("X-USER-ID".to_owned())],
-            response_headers: vec![("x-policy".into(), "checked".into())],
-        }),
+        verdict: Verdict::Allow(AllowedRequest::new(
+            HeaderList::from_iter([("x-user-id", "u-17"), ("x-empty", "")]),
+            ["x-tenant".into(), "X-USER-ID".into()].into(),
+            [("x-policy".into(), "checked".into())].into(),
+        )),
     };
     let response = meant(&answer);
     assert_eq!(response.status.as_ref().unwrap().code, 0);
@@ -327,7 +326,7 @@ fn every_denial_says_what_was_meant() {
         };
         assert_eq!(denied.status.as_ref().unwrap().code, i32::from(reason.http_status()), "{reason}");
         let Verdict::Deny(said) = &answer.verdict else { panic!("{reason}") };
-        let expected: Vec<(&str, &str)> = said.headers().iter().map(|(name, value)| (&**name, &**value)).collect();
+        let expected: Vec<(&str, &str)> = said.headers().iter().collect();
         assert_eq!(headers(&denied.headers), expected);
         assert_eq!(denied.body, said.body());
         let known = [("decision_id", "00000000000000000000000000000007"), ("reason", reason.code())];

@@ -1,10 +1,11 @@
 //! What a decision says to the proxy, still free of wire types. An [`Answer`] is the one value from which a
 //! `CheckResponse`, a metric, a log line and `explain` are made.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::guard::AUTHORIZATION;
+use super::header_list::HeaderList;
 use super::principal::Principal;
 use super::reason::Reason;
 use super::rule::Rule;
@@ -77,24 +78,66 @@ pub enum Verdict {
     Deny(DeniedResponse),
 }
 
-/// Changes to a request that is sent on. `remove` never names what `set` sets: Envoy removes last.
+/// Changes to a request that is sent on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedRequest {
+    pub(super) set: HeaderList,
+    pub(super) bearer: Option<Secret>,
+    /// Names that go from every request, but for what is set or kept; shared between answers.
+    pub(super) guarded: Arc<[Arc<str>]>,
+    /// The one of them whose credential was verified and travels on.
+    pub(super) kept: Option<Arc<str>>,
+    /// Names that go from this request.
+    pub(super) disguised: Vec<Box<str>>,
+    pub(super) response_headers: Arc<[(Arc<str>, Arc<str>)]>,
+}
+
+impl AllowedRequest {
+    /// Sets these headers, removes those of these names that it does not set, and adds headers to the response.
+    pub fn new(set: HeaderList, guarded: Arc<[Arc<str>]>, response_headers: Arc<[(Arc<str>, Arc<str>)]>) -> Self {
+        Self { set, guarded, response_headers, ..Self::default() }
+    }
+
+    /// Also sets a bearer token that the gate obtained, in the place of whatever the request carried.
+    #[must_use]
+    pub fn with_bearer(self, token: Secret) -> Self {
+        Self { bearer: Some(token), ..self }
+    }
+
     /// Request headers to set, over whatever the client sent.
-    pub set: Vec<(Arc<str>, String)>,
-    /// Request headers to remove.
-    pub remove: Vec<Cow<'static, str>>,
+    pub fn set(&self) -> impl Iterator<Item = (&str, &str)> {
+        // One header has one value: the token's.
+        self.set.iter().filter(|(name, _)| !self.is_bearers(name))
+    }
+
+    /// The bearer token to set as `authorization`, over whatever the client sent.
+    pub fn bearer(&self) -> Option<&Secret> {
+        self.bearer.as_ref()
+    }
+
+    /// Request headers to remove. None of them is set: Envoy removes last.
+    pub fn remove(&self) -> impl Iterator<Item = &str> {
+        let kept = |name: &str| self.kept.as_deref() == Some(name);
+        let guarded = self.guarded.iter().map(|name| &**name).filter(move |name| !kept(name));
+        let names = guarded.chain(self.disguised.iter().map(|name| &**name));
+        names.filter(|name| !self.set.contains(name) && !self.is_bearers(name))
+    }
+
     /// Headers for the response to the client.
-    pub response_headers: Vec<(Arc<str>, Arc<str>)>,
-    /// The bearer token to set as `authorization`, over whatever the client sent: one that the gate obtained.
-    pub bearer: Option<Secret>,
+    pub fn response_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.response_headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    fn is_bearers(&self, name: &str) -> bool {
+        self.bearer.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION)
+    }
 }
 
 /// The response that the client gets instead of the upstream's. Its status is never 2xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeniedResponse {
     pub(crate) http_status: u16,
-    pub(crate) headers: Vec<(Arc<str>, String)>,
+    pub(crate) headers: HeaderList,
     pub(crate) body: String,
 }
 
@@ -105,7 +148,7 @@ impl DeniedResponse {
     }
 
     /// Response headers, `www-authenticate` and `content-type` among them.
-    pub fn headers(&self) -> &[(Arc<str>, String)] {
+    pub fn headers(&self) -> &HeaderList {
         &self.headers
     }
 

@@ -11,7 +11,6 @@ mod index;
 mod pattern;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use pattern::{HostPattern, PathPattern, PatternError};
@@ -110,7 +109,7 @@ pub struct PolicyTable {
     rules: Vec<Arc<Rule>>,
     inbound: Side,
     outbound: Side,
-    reserved: Reserved,
+    reserved: Vec<Arc<str>>,
     default_denial: Arc<DenialStyle>,
 }
 
@@ -121,13 +120,6 @@ struct Side {
     allow: Index,
 }
 
-/// The identity headers that only the gate may set.
-#[derive(Debug, Default)]
-struct Reserved {
-    names: Vec<Arc<str>>,
-    folded: HashSet<Box<str>>,
-}
-
 impl PolicyTable {
     /// Compiles rules. Reserved are the headers that any rule injects, and `identity_headers`.
     ///
@@ -136,7 +128,10 @@ impl PolicyTable {
     pub fn compile(rules: Vec<RuleSpec>, identity_headers: &[Box<str>]) -> Result<Self, Vec<TableError>> {
         let mut table = Self::default();
         let injected = rules.iter().flat_map(|spec| &spec.rule.injection.headers).map(|header| &*header.name);
-        table.reserved = Reserved::new(injected.chain(identity_headers.iter().map(|name| &**name)));
+        let reserved = injected.chain(identity_headers.iter().map(|name| &**name));
+        table.reserved = reserved.map(|name| name.to_ascii_lowercase().into()).collect();
+        table.reserved.sort();
+        table.reserved.dedup();
         for (position, spec) in rules.into_iter().enumerate() {
             let side = match spec.matcher.direction.unwrap_or(Direction::Inbound) {
                 Direction::Inbound => &mut table.inbound,
@@ -212,24 +207,9 @@ impl PolicyTable {
         &self.rules
     }
 
-    /// The exact names of the identity headers.
+    /// The identity headers that only the gate may set, lower case.
     pub(super) fn reserved(&self) -> &[Arc<str>] {
-        &self.reserved.names
-    }
-
-    /// Whether upstreams could take a header of this name for an identity header.
-    pub(super) fn is_reserved(&self, received: &str) -> bool {
-        self.reserved.folded.contains(&*fold(received))
-    }
-}
-
-impl Reserved {
-    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
-        let mut names: Vec<Arc<str>> = names.map(|name| name.to_ascii_lowercase().into()).collect();
-        names.sort();
-        names.dedup();
-        let folded = names.iter().map(|name| fold(name).into()).collect();
-        Self { names, folded }
+        &self.reserved
     }
 }
 

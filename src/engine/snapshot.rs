@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::decide::{self, Authentication, Decided, NeedsToken};
+use crate::core::guard::GuardedHeaders;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::Requirements;
@@ -32,8 +33,8 @@ pub struct Snapshot {
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
     tokens: Vec<Arc<TokenSource>>,
-    /// The request headers that carry credentials of any issuer.
-    credential_headers: Vec<Arc<str>>,
+    /// The request headers that only the gate may let through.
+    guarded: GuardedHeaders,
 }
 
 /// The files of a configuration.
@@ -55,8 +56,8 @@ impl Snapshot {
     pub(super) fn new(generation: u64, loaded_at: Timestamp, files: Files, parts: Parts) -> Self {
         let Files { sources, watched, document } = files;
         let Parts { table, issuers, tokens } = parts;
-        let credential_headers = authn::issuer::credential_headers(&issuers);
-        Self { generation, loaded_at, sources, watched, document, table, issuers, tokens, credential_headers }
+        let guarded = GuardedHeaders::new(&table, &authn::issuer::credential_headers(&issuers));
+        Self { generation, loaded_at, sources, watched, document, table, issuers, tokens, guarded }
     }
 
     /// Counts configurations put into service, from one.
@@ -139,7 +140,7 @@ impl Snapshot {
             None => (Authentication::NotWanted, None),
             Some(wanted) => self.authenticate(wanted, &facts, now, patience, id).await,
         };
-        let decided = decide::decide(&self.table, &found, &facts, authentication, &self.credential_headers, id);
+        let decided = decide::decide(&found, &facts, authentication, &self.guarded, id);
         let answer = match decided {
             Decided::Answer(answer) => answer,
             Decided::NeedsToken(waiting) => self.attach(waiting, subject.as_ref(), now, patience, id).await,

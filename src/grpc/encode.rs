@@ -20,13 +20,12 @@ use bytes::Bytes;
 use self::message::{Field, Message};
 use super::wire;
 use crate::core::answer::{AllowedRequest, Answer, DeniedResponse, Verdict};
+use crate::core::guard::AUTHORIZATION;
 use crate::core::reason::{Reason, RpcCode};
 pub use typed::response;
 
 /// The name of our struct in the filter's dynamic metadata.
 pub const METADATA: &str = "tollgate";
-
-const AUTHORIZATION: &str = "authorization";
 
 /// The whole gRPC frame of an answer, in Envoy's terms.
 pub fn frame(answer: &Answer) -> Bytes {
@@ -47,22 +46,18 @@ pub fn frame(answer: &Answer) -> Bytes {
 }
 
 fn allow(message: &mut Message, allowed: &AllowedRequest) {
-    let bearer = allowed.bearer.as_ref();
-    let is_bearer = |name: &str| bearer.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION);
-    let is_set = |name: &str| is_bearer(name) || allowed.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
     status(message, RpcCode::Ok);
     message.nested(fields::RESPONSE_OK, |ok| {
-        for (name, value) in allowed.set.iter().filter(|(name, _)| !is_bearer(name)) {
+        for (name, value) in allowed.set() {
             header(ok, fields::ALLOWED_HEADERS, name, &[value]);
         }
-        if let Some(token) = bearer {
+        if let Some(token) = allowed.bearer() {
             header(ok, fields::ALLOWED_HEADERS, AUTHORIZATION, &["Bearer ", token.expose()]);
         }
-        // Envoy removes last: what is set must not be named here.
-        for name in allowed.remove.iter().filter(|name| !is_set(name)) {
+        for name in allowed.remove() {
             ok.text(fields::ALLOWED_REMOVE, name);
         }
-        for (name, value) in &allowed.response_headers {
+        for (name, value) in allowed.response_headers() {
             header(ok, fields::ALLOWED_RESPONSE_HEADERS, name, &[value]);
         }
     });
@@ -72,7 +67,7 @@ fn deny(message: &mut Message, code: DenialCode, denied: &DeniedResponse) {
     // A status that is no error would be a page served by the gate. Envoy's own default is 403.
     let status = if (400..=599).contains(&denied.http_status()) { denied.http_status() } else { 403 };
     denial(message, code, status, |response| {
-        for (name, value) in denied.headers() {
+        for (name, value) in denied.headers().iter() {
             header(response, fields::DENIED_HEADERS, name, &[value]);
         }
         response.text(fields::DENIED_BODY, denied.body());
@@ -167,18 +162,14 @@ fn room(answer: &Answer) -> usize {
     const FIXED: usize = 256;
     /// Beside the texts of one header.
     const HEADER: usize = 12;
-    let headers = |sum: usize, name: &str, value: &str| sum + name.len() + value.len() + HEADER;
+    let headers = |sum: usize, (name, value): (&str, &str)| sum + name.len() + value.len() + HEADER;
     let verdict = match &answer.verdict {
         Verdict::Allow(allowed) => {
-            let bearer =
-                allowed.bearer.as_ref().map_or(0, |token| headers(0, "authorization: bearer ", token.expose()));
-            let sum = allowed.set.iter().fold(bearer, |sum, (name, value)| headers(sum, name, value));
-            let sum = allowed.remove.iter().fold(sum, |sum, name| sum + name.len() + 2);
-            allowed.response_headers.iter().fold(sum, |sum, (name, value)| headers(sum, name, value))
+            let token = allowed.bearer().map(|token| ("authorization: bearer", token.expose()));
+            let sum = allowed.set().chain(token).chain(allowed.response_headers()).fold(0, headers);
+            allowed.remove().fold(sum, |sum, name| sum + name.len() + 2)
         }
-        Verdict::Deny(denied) => {
-            denied.headers().iter().fold(denied.body().len(), |sum, (name, value)| headers(sum, name, value))
-        }
+        Verdict::Deny(denied) => denied.headers().iter().fold(denied.body().len(), headers),
     };
     let rule = answer.rule.as_ref().map_or(0, |rule| rule.name.len());
     let principal = answer.principal.as_ref().map_or(0, |principal| {

@@ -245,7 +245,7 @@ impl Gate {
     pub(crate) async fn user(&self, token: &str) -> Option<String> {
         let answer = self.answer("/", token, DEADLINE).await;
         let Verdict::Allow(allowed) = answer.verdict else { panic!("{:?}", answer.reason) };
-        allowed.set.into_iter().find(|(name, _)| **name == *"x-user").map(|(_, value)| value)
+        allowed.set().find(|(name, _)| *name == "x-user").map(|(_, value)| value.to_owned())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

@@ -303,7 +303,7 @@ impl World {
     /// The token that the request goes on with. It must be allowed.
     pub(crate) async fn allowed(&self, token: usize, bearer: Option<&str>) -> String {
         let answer = self.ask(token, bearer).await;
-        allowed(&answer).bearer.as_ref().expect("a token").expose().to_owned()
+        allowed(&answer).bearer().expect("a token").expose().to_owned()
     }
 
     /// The reason of the denial. It must be one, and carry no token.

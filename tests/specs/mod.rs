@@ -69,7 +69,7 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
     };
     let injection = Injection {
         headers: vec![header(format!("x-{marker}"))],
-        response_headers: vec![("x-marker".into(), Arc::clone(&marker))],
+        response_headers: [("x-marker".into(), Arc::clone(&marker))].into(),
         remove_token: false,
     };
     RuleSpec {

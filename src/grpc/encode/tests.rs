@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::auth::v3 as auth_pb;
@@ -9,6 +8,7 @@ use super::typed::header;
 use super::wire::check_response::HttpResponse;
 use super::*;
 use crate::core::answer::DecisionId;
+use crate::core::header_list::HeaderList;
 use crate::core::principal::{Parts, Principal};
 use crate::secret::Secret;
 
@@ -31,7 +31,7 @@ fn answer(reason: Reason, verdict: Verdict) -> Answer {
     Answer { decision_id: ID, reason, rule: None, principal: None, caller: None, verdict }
 }
 
-fn denied(http_status: u16, headers: Vec<(Arc<str>, String)>) -> Verdict {
+fn denied(http_status: u16, headers: HeaderList) -> Verdict {
     Verdict::Deny(DeniedResponse { http_status, headers, body: "no".to_owned() })
 }
 
@@ -50,7 +50,7 @@ fn whatever_the_reason_and_the_verdict_only_two_shapes_leave() {
                 assert_eq!(denied.status.as_ref().unwrap().code, 500);
             }
         }
-        let deny = response(&answer(*reason, denied(403, Vec::new())));
+        let deny = response(&answer(*reason, denied(403, HeaderList::default())));
         assert!(matches!(deny.http_response, Some(HttpResponse::DeniedResponse(_))), "{reason}");
         assert_ne!(code(&deny), 0, "{reason}");
         if !reason.allows() {
@@ -63,7 +63,7 @@ fn whatever_the_reason_and_the_verdict_only_two_shapes_leave() {
 fn a_denial_is_never_a_success_in_http() {
     for (status, sent) in [(0, 403), (200, 403), (302, 403), (399, 403), (400, 400), (404, 404), (599, 599), (600, 403)]
     {
-        let response = response(&answer(Reason::NoRule, denied(status, Vec::new())));
+        let response = response(&answer(Reason::NoRule, denied(status, HeaderList::default())));
         let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!() };
         assert_eq!(denied.status.unwrap().code, sent, "{status}");
         assert_eq!(denied.body, "no");
@@ -72,7 +72,7 @@ fn a_denial_is_never_a_success_in_http() {
 
 #[test]
 fn denied_headers_keep_repeated_names_and_say_their_action() {
-    let headers = vec![("www-authenticate".into(), "Bearer".into()), ("www-authenticate".into(), "DPoP".into())];
+    let headers = HeaderList::from_iter([("www-authenticate", "Bearer"), ("www-authenticate", "DPoP")]);
     let response = response(&answer(Reason::MissingToken, denied(401, headers)));
     let Some(HttpResponse::DeniedResponse(denied)) = response.http_response else { panic!() };
     assert_eq!(denied.headers, [header("www-authenticate", "Bearer"), header("www-authenticate", "DPoP")]);
@@ -81,12 +81,11 @@ fn denied_headers_keep_repeated_names_and_say_their_action() {
 
 #[test]
 fn what_is_set_is_never_removed() {
-    let allowed = AllowedRequest {
-        bearer: None,
-        set: vec![("x-user-id".into(), "u1".into())],
-        remove: vec![Cow::Borrowed("X-User-Id"), Cow::Borrowed("x_user_id"), Cow::Borrowed("x-tenant")],
-        response_headers: vec![("x-policy".into(), "checked".into())],
-    };
+    let allowed = AllowedRequest::new(
+        HeaderList::from_iter([("x-user-id", "u1")]),
+        ["X-User-Id".into(), "x_user_id".into(), "x-tenant".into()].into(),
+        [("x-policy".into(), "checked".into())].into(),
+    );
     let response = response(&answer(Reason::Allowed, Verdict::Allow(allowed)));
     let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!() };
     assert_eq!(ok.headers, [header("x-user-id", "u1")]);
@@ -107,15 +106,16 @@ fn row_220_a_tokens_words_stay_on_their_line_of_envoys_log() {
     }
 }
 
-fn with_token(set: Vec<(Arc<str>, String)>, remove: Vec<Cow<'static, str>>) -> AllowedRequest {
-    AllowedRequest { set, remove, response_headers: Vec::new(), bearer: Some(Secret::new("new-token")) }
+fn with_token(set: &[(&str, &str)], remove: &[&str]) -> AllowedRequest {
+    let (set, remove) = (set.iter().copied().collect(), remove.iter().copied().map(Into::into).collect());
+    AllowedRequest::new(set, remove, Arc::default()).with_bearer(Secret::new("new-token"))
 }
 
 #[test]
 fn an_obtained_token_is_set_over_whatever_was_sent_and_never_removed() {
-    let set = vec![("x-user-id".into(), "u1".into()), ("Authorization".into(), "Basic of-a-rule".into())];
-    let remove = vec![Cow::Borrowed("authorization"), Cow::Borrowed("AUTHORIZATION"), Cow::Borrowed("x-access-token")];
-    let response = response(&answer(Reason::Allowed, Verdict::Allow(with_token(set, remove))));
+    let set = [("x-user-id", "u1"), ("Authorization", "Basic of-a-rule")];
+    let remove = ["authorization", "AUTHORIZATION", "x-access-token"];
+    let response = response(&answer(Reason::Allowed, Verdict::Allow(with_token(&set, &remove))));
     let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!() };
     assert_eq!(ok.headers, [header("x-user-id", "u1"), header("authorization", "Bearer new-token")]);
     assert!(ok.headers.iter().all(|set| set.append_action() == wire::AppendAction::OverwriteIfExistsOrAdd));
@@ -125,7 +125,7 @@ fn an_obtained_token_is_set_over_whatever_was_sent_and_never_removed() {
 #[test]
 fn row_202_an_obtained_token_is_in_its_header_alone() {
     for reason in [Reason::Allowed, Reason::UpstreamTokenUnavailable] {
-        let answer = answer(reason, Verdict::Allow(with_token(Vec::new(), Vec::new())));
+        let answer = answer(reason, Verdict::Allow(with_token(&[], &[])));
         assert!(!format!("{answer:?}").contains("new-token"), "{answer:?}");
         let mut response = response(&answer);
         if let Some(HttpResponse::OkResponse(ok)) = &mut response.http_response {
@@ -141,20 +141,27 @@ fn texts() -> impl Strategy<Value = String> {
     prop_oneof![4 => ".{0,12}", 2 => "[a-z]{100,140}", 1 => (16_370..16_400_usize).prop_map(|length| "x".repeat(length))]
 }
 
-fn lines() -> impl Strategy<Value = Vec<(Arc<str>, String)>> {
+fn lines() -> impl Strategy<Value = Vec<(String, String)>> {
     let name = prop_oneof!["[Xx]-[a-c_-]{0,2}", "[Aa]uthorization", texts()];
-    prop::collection::vec((name.prop_map(Into::into), texts()), 0..5)
+    prop::collection::vec((name, texts()), 0..5)
 }
 
 fn verdicts() -> impl Strategy<Value = Verdict> {
-    let remove = prop::collection::vec(prop_oneof!["[Xx]-[a-c_-]{0,2}", "[Aa]uthorization"].prop_map(Cow::Owned), 0..5);
+    let remove = prop::collection::vec(prop_oneof!["[Xx]-[a-c_-]{0,2}", "[Aa]uthorization"], 0..5);
     let allow =
         (lines(), remove, lines(), prop::option::of(texts())).prop_map(|(set, remove, response_headers, bearer)| {
-            let response_headers = response_headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            Verdict::Allow(AllowedRequest { set, remove, response_headers, bearer: bearer.map(Secret::new) })
+            let remove = remove.into_iter().map(Into::into).collect();
+            let response_headers =
+                response_headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+            let allowed = AllowedRequest::new(set.into_iter().collect(), remove, response_headers);
+            Verdict::Allow(match bearer {
+                Some(token) => allowed.with_bearer(Secret::new(token)),
+                None => allowed,
+            })
         });
-    let deny = (0..700_u16, lines(), texts())
-        .prop_map(|(http_status, headers, body)| Verdict::Deny(DeniedResponse { http_status, headers, body }));
+    let deny = (0..700_u16, lines(), texts()).prop_map(|(http_status, headers, body)| {
+        Verdict::Deny(DeniedResponse { http_status, headers: headers.into_iter().collect(), body })
+    });
     prop_oneof![allow, deny]
 }
 

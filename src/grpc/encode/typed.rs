@@ -22,16 +22,11 @@ pub fn response(answer: &Answer) -> wire::CheckResponse {
 }
 
 fn allow(allowed: &AllowedRequest, metadata: wire::Struct) -> wire::CheckResponse {
-    // Envoy removes last: what is set must not be named here.
-    let bearer = allowed.bearer.as_ref();
-    let is_bearer = |name: &str| bearer.is_some() && name.eq_ignore_ascii_case(AUTHORIZATION);
-    let is_set = |name: &str| is_bearer(name) || allowed.set.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
-    let identity = allowed.set.iter().filter(|(name, _)| !is_bearer(name)).map(|(name, value)| header(name, value));
-    let credential = bearer.map(|token| header(AUTHORIZATION, &format!("Bearer {}", token.expose())));
+    let credential = allowed.bearer().map(|token| header(AUTHORIZATION, &format!("Bearer {}", token.expose())));
     let ok = wire::Allowed {
-        headers: identity.chain(credential).collect(),
-        headers_to_remove: allowed.remove.iter().filter(|name| !is_set(name)).map(|name| name.to_string()).collect(),
-        response_headers_to_add: allowed.response_headers.iter().map(|(name, value)| header(name, value)).collect(),
+        headers: allowed.set().map(|(name, value)| header(name, value)).chain(credential).collect(),
+        headers_to_remove: allowed.remove().map(str::to_owned).collect(),
+        response_headers_to_add: allowed.response_headers().map(|(name, value)| header(name, value)).collect(),
     };
     wire::CheckResponse {
         status: Some(wire::Status { code: RpcCode::Ok as i32 }),
