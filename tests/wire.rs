@@ -18,10 +18,9 @@ use proptest::prelude::*;
 use prost::Message as _;
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
-use tollgate::clock::Timestamp;
 use tollgate::core::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use tollgate::core::decide;
-use tollgate::core::principal::{Principal, Scopes};
+use tollgate::core::principal::{Parts, Principal};
 use tollgate::core::reason::Reason;
 use tollgate::core::request::Direction;
 use tollgate::grpc::reflection::CHECK_DESCRIPTOR;
@@ -237,7 +236,7 @@ fn the_clients_word_on_its_service_is_not_read() {
 // ---- what we answer
 
 fn meant(answer: &Answer) -> auth_pb::CheckResponse {
-    auth_pb::CheckResponse::decode(&encode::response(answer).encode_to_vec()[..]).unwrap()
+    auth_pb::CheckResponse::decode(&encode::frame(answer)[5..]).unwrap()
 }
 
 fn text(value: &google_pb::Value) -> &str {
@@ -273,21 +272,15 @@ fn headers(options: &[core_pb::HeaderValueOption]) -> Vec<(&str, &str)> {
 }
 
 fn principal() -> Principal {
-    Principal {
-        issuer: "keycloak".into(),
-        issuer_url: Some("https://keycloak.internal/realms/shop".into()),
-        subject: Some("u-17".into()),
-        client: Some("web".into()),
-        service: None,
-        tenant: None,
-        audience: vec!["orders".into()],
-        scopes: Scopes::default(),
-        roles: Vec::new(),
-        mapped: Vec::new(),
-        claims: Arc::default(),
-        expires_at: Timestamp::from_unix_seconds(0),
-        bound_to: None,
-    }
+    let issuer = "keycloak".into();
+    let parts = Parts {
+        issuer_url: Some("https://keycloak.internal/realms/shop"),
+        subject: Some("u-17"),
+        client: Some("web"),
+        audience: vec!["orders"],
+        ..Parts::of(&issuer)
+    };
+    parts.into()
 }
 
 #[test]

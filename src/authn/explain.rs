@@ -45,7 +45,7 @@ pub async fn explain(issuers: &[&Arc<Issuer>], token: &str, caller: &Caller<'_>,
     let result = run.judge(issuers, token, now).await;
     let result = result.and_then(|verified| {
         let proven = verified.prove(caller).map_err(|error| Failure { check: Check::Possession, error })?;
-        let proof = if proven.bound_to.is_some() { "the caller's certificate is the one" } else { "none needed" };
+        let proof = if proven.bound_to().is_some() { "the caller's certificate is the one" } else { "none needed" };
         run.trace.passed(Check::Possession, format_args!("{proof}"));
         Ok(Arc::clone(proven))
     });

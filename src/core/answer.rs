@@ -14,9 +14,34 @@ use crate::secret::Secret;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecisionId(pub u128);
 
+impl DecisionId {
+    /// Its one spelling: 32 hexadecimal digits, lower case.
+    pub fn hex(self) -> DecisionIdHex {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+        let mut text = [b'0'; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        }
+        DecisionIdHex(text)
+    }
+}
+
+/// The text of a [`DecisionId`], without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionIdHex([u8; 32]);
+
+impl DecisionIdHex {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        // Hexadecimal digits are always text.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        f.pad(self.hex().as_str())
     }
 }
 

@@ -159,7 +159,7 @@ fn judge(
     match &wanted.audience {
         AudienceRequirement::Unchecked => {}
         AudienceRequirement::Checked(audience) => {
-            if !audience.holds(|name| principal.audience.iter().any(|of_token| **of_token == *name)) {
+            if !audience.holds(|name| principal.audience().any(|of_token| of_token == name)) {
                 return Err(Reason::WrongAudience);
             }
         }
@@ -168,10 +168,10 @@ fn judge(
     let one_holds = |alternatives: &[super::rule::AnyAll], has: &dyn Fn(&str) -> bool| {
         alternatives.is_empty() || alternatives.iter().any(|alternative| alternative.holds(has))
     };
-    if !one_holds(&wanted.scopes, &|scope| principal.scopes.grants(scope)) {
+    if !one_holds(&wanted.scopes, &|scope| principal.grants(scope)) {
         return Err(Reason::InsufficientScope);
     }
-    if !one_holds(&wanted.roles, &|role| principal.roles.iter().any(|held| **held == *role)) {
+    if !one_holds(&wanted.roles, &|role| principal.roles().any(|held| held == role)) {
         return Err(Reason::InsufficientRole);
     }
     for condition in &wanted.claims {

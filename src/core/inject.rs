@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::path::PathParams;
-use super::principal::{Principal, Scopes};
+use super::principal::Principal;
 use super::request::RequestFacts;
 use super::rule::{AnyAll, Requirements};
 
@@ -207,29 +207,29 @@ impl Placeholder {
         match self {
             Self::Caller => text(facts.caller.spiffe_id().ok().map(|id| id.as_str())),
             Self::PathParameter(name) => text(params.value(name)),
-            Self::Subject => text(principal?.subject.as_deref()),
-            Self::Client => text(principal?.client.as_deref()),
-            Self::Service => text(principal?.service.as_deref()),
-            Self::Tenant => text(principal?.tenant.as_deref()),
+            Self::Subject => text(principal?.subject()),
+            Self::Client => text(principal?.client()),
+            Self::Service => text(principal?.service()),
+            Self::Tenant => text(principal?.tenant()),
             Self::Issuer => {
                 let principal = principal?;
-                text(Some(principal.issuer_url.as_deref().unwrap_or(&principal.issuer)))
+                text(Some(principal.issuer_url().unwrap_or(principal.issuer())))
             }
-            Self::Scopes(style) => list(granted(&principal?.scopes, wanted), *style),
-            Self::Roles(style) => list(principal?.roles.iter().map(|role| &**role), *style),
-            Self::Audience(style) => list(principal?.audience.iter().map(|audience| &**audience), *style),
-            Self::Claim(name) => claim(&principal?.mapped.iter().find(|(known, _)| known == name)?.1),
-            Self::Claims => Some(packed(&serde_json::to_vec(&*principal?.claims).ok()?)),
+            Self::Scopes(style) => list(granted(principal?, wanted), *style),
+            Self::Roles(style) => list(principal?.roles(), *style),
+            Self::Audience(style) => list(principal?.audience(), *style),
+            Self::Claim(name) => claim(principal?.mapped(name)?),
+            Self::Claims => Some(packed(&serde_json::to_vec(principal?.claims()).ok()?)),
         }
     }
 }
 
 /// The scopes to tell of: the token's own, and where it holds the wildcard, those that the rule names.
-fn granted<'s>(scopes: &'s Scopes, wanted: Option<&'s Arc<Requirements>>) -> impl Iterator<Item = &'s str> {
-    let alternatives = wanted.filter(|_| scopes.wildcard).map_or(&[][..], |wanted| &wanted.scopes);
+fn granted<'s>(principal: &'s Principal, wanted: Option<&'s Arc<Requirements>>) -> impl Iterator<Item = &'s str> {
+    let alternatives = wanted.filter(|_| principal.has_every_scope()).map_or(&[][..], |wanted| &wanted.scopes);
     let by_wildcard = alternatives.iter().flat_map(AnyAll::names);
     let mut names: Vec<&str> = Vec::new();
-    for name in scopes.names.iter().map(|name| &**name).chain(by_wildcard) {
+    for name in principal.scopes().chain(by_wildcard) {
         if !names.contains(&name) {
             names.push(name);
         }

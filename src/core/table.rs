@@ -5,6 +5,7 @@
 //! number of `context_extensions` conditions, number of header conditions, `priority`. A rule is for one direction.
 //! Two rules that remain equal for some request are a configuration error.
 
+mod candidates;
 mod conflict;
 mod index;
 mod pattern;
@@ -232,6 +233,11 @@ impl Reserved {
     }
 }
 
+/// A name in lower case.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
+}
+
 /// The spelling to which frameworks fold header names: lower case, `_` and `.` as `-`.
 pub fn fold(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|b| b.is_ascii_uppercase() || b == b'_' || b == b'.') {
@@ -247,23 +253,12 @@ impl HeaderCondition {
     /// # Errors
     /// Where the value must be compared and is not text.
     pub fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
+        let value = || facts.headers.joined(&self.name).map_err(|_| ConditionError);
         match &self.test {
             HeaderTest::Present => Ok(facts.headers.contains(&self.name)),
             HeaderTest::Absent => Ok(!facts.headers.contains(&self.name)),
-            HeaderTest::Equals(want) => Ok(self.value(facts)?.is_some_and(|value| *value == **want)),
-            HeaderTest::NotEquals(unwanted) => Ok(self.value(facts)?.is_none_or(|value| *value != **unwanted)),
+            HeaderTest::Equals(want) => Ok(value()?.is_some_and(|value| *value == **want)),
+            HeaderTest::NotEquals(unwanted) => Ok(value()?.is_none_or(|value| *value != **unwanted)),
         }
-    }
-
-    fn value<'f>(&self, facts: &'f RequestFacts<'_>) -> Result<Option<Cow<'f, str>>, ConditionError> {
-        let mut joined: Option<Cow<'f, str>> = None;
-        for value in facts.headers.values(&self.name) {
-            let text = std::str::from_utf8(value).map_err(|_| ConditionError)?;
-            joined = Some(match joined {
-                None => Cow::Borrowed(text),
-                Some(before) => Cow::Owned(format!("{before},{text}")),
-            });
-        }
-        Ok(joined)
     }
 }

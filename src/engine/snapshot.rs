@@ -1,5 +1,6 @@
 //! Everything a decision reads, as of one generation of the configuration.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,12 +115,12 @@ impl Snapshot {
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
-    /// Decides. `now` is the one time that the decision knows.
+    /// Decides, in this time. `now` is the one time of day that the decision knows.
     pub(super) async fn check(
         &self,
         request: RawRequest<'_>,
         now: Timestamp,
-        deadline: Instant,
+        time: Range<Instant>,
         id: DecisionId,
     ) -> Answer {
         let grpc = request.headers.values("content-type").any(is_grpc);
@@ -133,8 +134,7 @@ impl Snapshot {
             Err(found) => return decide::refuse_unjudgeable(found, &facts, id),
         };
         // Providers may be waited for. The rest of the time is for saying so: one that is slow is not a gate that is.
-        let begun = Instant::now();
-        let patience = begun + deadline.saturating_duration_since(begun).mul_f32(0.9);
+        let patience = time.start + time.end.saturating_duration_since(time.start).mul_f32(0.9);
         let (authentication, subject) = match decide::wants(found.rule) {
             None => (Authentication::NotWanted, None),
             Some(wanted) => self.authenticate(wanted, &facts, now, patience, id).await,
@@ -145,7 +145,7 @@ impl Snapshot {
             Decided::NeedsToken(waiting) => self.attach(waiting, subject.as_ref(), now, patience, id).await,
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
-        if Instant::now() >= deadline {
+        if Instant::now() >= time.end {
             return decide::refuse_matched(found.rule, Reason::DeadlineExceeded, &facts, id);
         }
         answer
@@ -192,7 +192,7 @@ impl Snapshot {
         };
         let subject = subject.map(|found| Subject {
             token: found.token,
-            expires_at: found.principal.expires_at,
+            expires_at: found.principal.expires_at(),
             issuer: &found.issuer,
             principal: &found.principal,
         });

@@ -138,7 +138,7 @@ async fn a_report_shows_the_introspection() {
 
     idp.says(TOKEN, active(&json!({ "extra": 1 })));
     let opaque = report(TOKEN.to_owned()).await;
-    assert_eq!(opaque.result.unwrap().subject.as_deref(), Some("alice"));
+    assert_eq!(opaque.result.unwrap().subject(), Some("alice"));
     assert!(opaque.opaque && opaque.header.is_none() && opaque.claims.is_none());
     assert_eq!(opaque.introspected.unwrap()["extra"], 1);
     let names: Vec<&str> = opaque.steps.iter().map(|(check, _)| check.as_str()).collect();

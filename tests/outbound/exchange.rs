@@ -25,7 +25,7 @@ async fn a_callers_token_becomes_one_for_the_next_hop() {
     assert_eq!((&claims["aud"], &claims["sub"]), (&json!(["payments"]), &json!("alice")));
     assert_ne!(new, subject);
     assert_eq!(answer.reason, Reason::Allowed);
-    assert_eq!(answer.principal.as_ref().unwrap().subject.as_deref(), Some("alice"));
+    assert_eq!(answer.principal.as_ref().unwrap().subject(), Some("alice"));
 
     let form = world.idp.last();
     assert!(form.head.starts_with("POST /token "), "{}", form.head);
@@ -289,7 +289,7 @@ async fn who_came_before_the_exchange_ended_finds_its_token_afterwards() {
     let new = allowed(&answer).bearer.clone().unwrap();
     let snapshot = world.engine.snapshot();
     let (issuer, principal) = (&snapshot.issuers()[0], answer.principal.as_ref().unwrap());
-    let asking = Subject { token: &subject, expires_at: principal.expires_at, issuer, principal };
+    let asking = Subject { token: &subject, expires_at: principal.expires_at(), issuer, principal };
     assert_eq!(snapshot.tokens()[0].obtain(Some(asking), before).await.unwrap(), new);
     assert_eq!(world.allowed(0, Some(&subject)).await, new.expose());
     assert_eq!(world.idp.count(), 1);

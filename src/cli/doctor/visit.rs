@@ -127,7 +127,7 @@ impl Round<'_> {
         let named = |issuer: &&Arc<Issuer>| Some(&issuer.spec().name) == report.issuer.as_ref();
         let issuer = self.issuers.iter().flatten().find(named);
         let issuer = issuer.ok_or_else(|| NotTried::Refused("nobody issued it".to_owned()))?;
-        Ok(SubjectToken { token, expires_at: principal.expires_at, issuer, principal })
+        Ok(SubjectToken { token, expires_at: principal.expires_at(), issuer, principal })
     }
 
     async fn token(&self, spec: &TokenSpec, subject: Result<SubjectToken<'_>, NotTried>) -> Subject {

@@ -1,3 +1,4 @@
+use super::super::principal::Parts;
 use super::super::request::{Direction, Header, Headers, RawRequest};
 use super::super::rule::{AnyAll, Injection, IssuerIndex};
 use super::super::table::{Matcher, PathPattern, RuleSpec};
@@ -30,21 +31,10 @@ fn table(action: Action, upstream_token: Option<TokenIndex>) -> PolicyTable {
 }
 
 fn verified(audience: &str) -> Authentication {
-    let principal = Arc::new(Principal {
-        issuer: "shop".into(),
-        issuer_url: None,
-        subject: Some("alice".into()),
-        client: None,
-        service: None,
-        tenant: None,
-        audience: vec![audience.into()],
-        scopes: Default::default(),
-        roles: Vec::new(),
-        mapped: Vec::new(),
-        claims: Arc::default(),
-        expires_at: Timestamp::from_unix_seconds(2_000_000_000),
-        bound_to: None,
-    });
+    let expires_at = Timestamp::from_unix_seconds(2_000_000_000);
+    let issuer = "shop".into();
+    let parts = Parts { subject: Some("alice"), audience: vec![audience], expires_at, ..Parts::of(&issuer) };
+    let principal = Arc::new(Principal::from(parts));
     Authentication::Verified { principal, header: "authorization".into() }
 }
 
@@ -107,7 +97,7 @@ fn a_rule_that_attaches_a_token_allows_with_the_token_alone() {
         waiting.attach(Secret::new("new"))
     });
     assert_eq!(allowed.reason, Reason::Allowed);
-    assert_eq!(allowed.principal.unwrap().subject.as_deref(), Some("alice"));
+    assert_eq!(allowed.principal.as_ref().unwrap().subject(), Some("alice"));
     let Verdict::Allow(allowed) = allowed.verdict else { panic!() };
     assert_eq!(allowed.bearer.unwrap().expose(), "new");
     let mut removed = allowed.remove.clone();

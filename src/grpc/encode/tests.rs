@@ -1,9 +1,29 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use envoy_types::pb::envoy::service::auth::v3 as auth_pb;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::typed::header;
+use super::wire::check_response::HttpResponse;
 use super::*;
 use crate::core::answer::DecisionId;
+use crate::core::principal::{Parts, Principal};
 use crate::secret::Secret;
+
+/// What a frame says.
+fn response(answer: &Answer) -> wire::CheckResponse {
+    wire::CheckResponse::decode(message(&frame(answer))).unwrap()
+}
+
+/// The message in a frame, whose prefix must fit it.
+fn message(frame: &[u8]) -> &[u8] {
+    let (prefix, message) = frame.split_at(5);
+    assert_eq!(prefix[0], 0, "not compressed");
+    assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, message.len());
+    message
+}
 
 const ID: DecisionId = DecisionId(0xabc);
 
@@ -113,5 +133,51 @@ fn row_202_an_obtained_token_is_in_its_header_alone() {
             ok.headers.retain(|set| set.header.as_ref().unwrap().key != "authorization");
         }
         assert!(!format!("{response:?}").contains("new-token"), "{reason}: {response:?}");
+    }
+}
+
+/// Texts whose lengths need one, two and three bytes, and whose characters need care.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![4 => ".{0,12}", 2 => "[a-z]{100,140}", 1 => (16_370..16_400_usize).prop_map(|length| "x".repeat(length))]
+}
+
+fn lines() -> impl Strategy<Value = Vec<(Arc<str>, String)>> {
+    let name = prop_oneof!["[Xx]-[a-c_-]{0,2}", "[Aa]uthorization", texts()];
+    prop::collection::vec((name.prop_map(Into::into), texts()), 0..5)
+}
+
+fn verdicts() -> impl Strategy<Value = Verdict> {
+    let remove = prop::collection::vec(prop_oneof!["[Xx]-[a-c_-]{0,2}", "[Aa]uthorization"].prop_map(Cow::Owned), 0..5);
+    let allow =
+        (lines(), remove, lines(), prop::option::of(texts())).prop_map(|(set, remove, response_headers, bearer)| {
+            let response_headers = response_headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+            Verdict::Allow(AllowedRequest { set, remove, response_headers, bearer: bearer.map(Secret::new) })
+        });
+    let deny = (0..700_u16, lines(), texts())
+        .prop_map(|(http_status, headers, body)| Verdict::Deny(DeniedResponse { http_status, headers, body }));
+    prop_oneof![allow, deny]
+}
+
+fn principals() -> impl Strategy<Value = Arc<Principal>> {
+    (prop::option::of(texts()), prop::option::of(texts()), texts()).prop_map(|(subject, client, issuer)| {
+        let (subject, client, issuer) = (subject.as_deref(), client.as_deref(), issuer.as_str().into());
+        Arc::new(Parts { subject, client, ..Parts::of(&issuer) }.into())
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_frame_says_what_the_typed_message_says(
+        id in any::<u128>(),
+        reason in prop::sample::select(Reason::ALL),
+        verdict in verdicts(),
+        principal in prop::option::of(principals()),
+    ) {
+        let answer = Answer { decision_id: DecisionId(id), principal, ..answer(reason, verdict) };
+        let frame = frame(&answer);
+        let typed = typed::response(&answer);
+        prop_assert_eq!(wire::CheckResponse::decode(message(&frame)).unwrap(), typed.clone());
+        let envoys = |bytes: &[u8]| auth_pb::CheckResponse::decode(bytes).unwrap();
+        prop_assert_eq!(envoys(message(&frame)), envoys(&typed.encode_to_vec()));
     }
 }

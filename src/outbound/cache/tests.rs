@@ -1,5 +1,3 @@
-use serde_json::json;
-
 use super::*;
 use crate::authn::Issuer;
 use crate::authn::spec::IssuerSpec;
@@ -185,21 +183,7 @@ fn row_198_keys_differ_in_every_part() {
 }
 
 fn principal() -> crate::core::principal::Principal {
-    crate::core::principal::Principal {
-        issuer: "shop".into(),
-        issuer_url: None,
-        subject: None,
-        client: None,
-        service: None,
-        tenant: None,
-        audience: Vec::new(),
-        scopes: Default::default(),
-        roles: Vec::new(),
-        mapped: Vec::new(),
-        claims: Arc::new(json!({}).as_object().unwrap().clone()),
-        expires_at: at(0),
-        bound_to: None,
-    }
+    crate::core::principal::Parts::of(&"shop".into()).into()
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! One call, from its headers to its trailers.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::RecvStream;
+use h2::client::SendRequest;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+
+use super::answer::{Outcome, decode};
+
+const PATH: &str = "http://gate/envoy.service.auth.v3.Authorization/Check";
+
+/// What every call says before its body, made once.
+#[derive(Clone, Debug)]
+pub(super) struct Headers {
+    uri: Uri,
+    map: HeaderMap,
+}
+
+impl Headers {
+    /// With a `grpc-timeout`, where the caller has a limit.
+    pub(super) fn new(patience: Option<Duration>) -> anyhow::Result<Self> {
+        let mut map = HeaderMap::new();
+        map.insert(header::TE, HeaderValue::from_static("trailers"));
+        map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        if let Some(patience) = patience {
+            map.insert("grpc-timeout", HeaderValue::from_str(&format!("{}m", patience.as_millis()))?);
+        }
+        Ok(Self { uri: Uri::from_static(PATH), map })
+    }
+
+    fn request(&self) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.map.clone();
+        request
+    }
+}
+
+/// Makes a call. Dropping the future resets the stream.
+pub(super) async fn call(mut sender: SendRequest<Bytes>, headers: &Headers, body: Bytes) -> Outcome {
+    let Ok((response, mut stream)) = sender.send_request(headers.request(), false) else {
+        return Outcome::Transport;
+    };
+    if stream.send_data(body, true).is_err() {
+        return Outcome::Transport;
+    }
+    match response.await {
+        Ok(response) => read(response).await.unwrap_or(Outcome::Transport),
+        Err(_) => Outcome::Transport,
+    }
+}
+
+async fn read(response: http::Response<RecvStream>) -> Result<Outcome, h2::Error> {
+    let (head, mut body) = response.into_parts();
+    if head.status != http::StatusCode::OK {
+        return Ok(Outcome::Malformed);
+    }
+    // An error may come with the headers and nothing after them.
+    if let Some(status) = grpc_status(&head.headers)
+        && status != 0
+    {
+        return Ok(Outcome::Rpc(status));
+    }
+    let frame = whole(&mut body).await?;
+    match body.trailers().await?.as_ref().and_then(grpc_status) {
+        Some(0) => Ok(decode(&frame)),
+        Some(status) => Ok(Outcome::Rpc(status)),
+        None => Ok(Outcome::Malformed),
+    }
+}
+
+/// The whole body. Most come in one piece, which is not copied.
+async fn whole(body: &mut RecvStream) -> Result<Bytes, h2::Error> {
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        body.flow_control().release_capacity(piece.len())?;
+        if first.is_empty() {
+            first = piece;
+        } else if !piece.is_empty() {
+            rest.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&piece);
+        }
+    }
+    Ok(rest.map_or(first, BytesMut::freeze))
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
