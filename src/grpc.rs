@@ -23,6 +23,7 @@ pub mod reflection;
 mod reply;
 pub mod server;
 pub mod service;
+mod taken;
 mod tls;
 pub mod wire;
 

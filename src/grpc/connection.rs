@@ -18,6 +18,7 @@ use super::inline::Inline;
 use super::preface::Greeted;
 use super::quiet::Quiet;
 use super::service::Decide;
+use super::taken::Taken;
 use super::tls::Tls;
 use crate::config::server::Limits;
 
@@ -26,6 +27,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// … and time it has to give one.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time a peer has to take some of what is sent, where it is so much that the system holds no more for it.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of the headers of a call, names and values: there are few, and Envoy's own `initial_metadata`.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
@@ -138,7 +142,7 @@ impl<D: Decide> Connections<D> {
     {
         let front = self.front;
         let answer = service_fn(move |request| Arc::clone(&front).answer(request));
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), answer));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Taken::new(io, TAKE_TIMEOUT)), answer));
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,

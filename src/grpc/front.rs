@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
+use tonic::Status;
 use tonic::service::Routes;
 use tower::Service as _;
 
@@ -65,7 +66,11 @@ impl<D: Decide> Front<D> {
             return Ok(self.check(request).await);
         }
         let answered = Box::pin(self.routes.clone().call(request.map(tonic::body::Body::new)));
-        answered.await.map(Reply::of_tonic)
+        // Until the answer begins, that is: who watches health may do so for ever.
+        match timeout(self.check.limit, answered).await {
+            Ok(answered) => answered.map(Reply::of_tonic),
+            Err(_) => Ok(Reply::of_tonic(Status::deadline_exceeded("the message did not come in time").into_http())),
+        }
     }
 
     async fn check(&self, mut request: Request<Incoming>) -> Response<Reply> {

@@ -5,6 +5,10 @@ pub use generated::*;
 /// The service's name on the wire.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
+/// Bytes of a message to the services beside Check: it names a service or a symbol. A stream may hold that much for as
+/// long as its message is not whole.
+pub(super) const MAX_SMALL_MESSAGE: usize = 4 * 1024;
+
 /// The path of `Check` on the wire.
 pub const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 

@@ -65,6 +65,14 @@ async fn row_205_pings_and_settings_are_answered_no_faster_than_answers_are_read
         wire::serves(gate.address).await;
     }
     gate.stands(before).await;
+    // Nor does it keep them for ever.
+    for wire in deaf {
+        let mut looks = crate::wait::Looks::at("it is given up");
+        while wire.is_open() {
+            looks.again().await;
+        }
+    }
+    gate.stands(before).await;
 }
 
 /// An acknowledgement of nothing is no reason for a line in the log.

@@ -169,3 +169,26 @@ async fn row_204_what_is_unknown_or_advice_is_ignored() {
     wire.send(&frame(kind::DATA, flag::END_STREAM | flag::PADDED, 101 | 1 << 31, &padded)).await;
     assert_eq!(wire.answer(101).await.unwrap().status.unwrap().code, 0);
 }
+
+/// What is sent on a stream follows its window, at every turn that its settings take.
+#[tokio::test]
+async fn row_204_answers_keep_to_the_window() {
+    let gate = Gate::start().await;
+    let data = async |wire: &mut Wire| {
+        let frame = wire.until(|frame| frame.kind == kind::DATA && !frame.payload.is_empty()).await;
+        frame.expect("a part of an answer").payload.len()
+    };
+    // The last of several values of one setting counts.
+    let values = [(INITIAL_WINDOW, 100), (INITIAL_WINDOW, 10)];
+    let mut wire = Wire::greet_with(gate.address, &values).await;
+    wire.send(&call(1, "/")).await;
+    assert_eq!(data(&mut wire).await, 10);
+    // Five less than what has been sent: the window is below zero, and must come above it first.
+    wire.send(&settings(&[(INITIAL_WINDOW, 5)])).await;
+    wire.send(&window_update(1, 6)).await;
+    assert_eq!(data(&mut wire).await, 1);
+    wire.send(&settings(&[(INITIAL_WINDOW, 8)])).await;
+    assert_eq!(data(&mut wire).await, 3);
+    wire.send(&window_update(1, 65_535)).await;
+    wire.until(|frame| frame.ends(1)).await.expect("the rest");
+}

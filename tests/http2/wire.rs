@@ -1,5 +1,6 @@
 //! HTTP/2 by hand (RFC 9113): frames as they are asked for, allowed or not.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -64,6 +65,7 @@ pub(crate) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     frame(kind::SETTINGS, 0, 0, &values.collect::<Vec<u8>>())
 }
 
+pub(crate) const HEADER_TABLE: u16 = 1;
 pub(crate) const INITIAL_WINDOW: u16 = 4;
 
 pub(crate) fn window_update(stream: u32, increment: u32) -> Vec<u8> {
@@ -120,12 +122,22 @@ pub(crate) fn open(stream: u32) -> Vec<u8> {
     frame(kind::HEADERS, flag::END_HEADERS, stream, &block(CHECK, &[]))
 }
 
-/// A gRPC message with its prefix.
+/// The message about a request for this path, with its prefix.
 pub(crate) fn message(path: &str) -> Vec<u8> {
+    about(path, HashMap::new())
+}
+
+/// The message about a request with a token.
+pub(crate) fn bearer(token: &str) -> Vec<u8> {
+    about("/", HashMap::from([("authorization".to_owned(), format!("Bearer {token}"))]))
+}
+
+fn about(path: &str, headers: HashMap<String, String>) -> Vec<u8> {
     let http = HttpRequest {
         method: "GET".to_owned(),
         host: "api.example.com".to_owned(),
         path: path.to_owned(),
+        headers,
         ..Default::default()
     };
     let request = Request { http: Some(http), ..Default::default() };
@@ -189,7 +201,8 @@ impl Wire {
 
     pub(crate) async fn greet_with(address: SocketAddr, values: &[(u16, u32)]) -> Self {
         let mut wire = Self::connect(address).await;
-        wire.send(&[PREFACE, &settings(values)].concat()).await;
+        // All the answers of a test fit into the window of the connection.
+        wire.send(&[PREFACE, &settings(values), &window_update(0, 1 << 30)].concat()).await;
         wire.until(|frame| frame.kind == kind::SETTINGS && frame.flags & flag::ACK != 0).await.expect("settings");
         wire.send(&frame(kind::SETTINGS, flag::ACK, 0, &[])).await;
         wire
@@ -207,6 +220,12 @@ impl Wire {
     /// Sends what the other side takes at once; how much that was.
     pub(crate) fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
         self.io.try_write(bytes).unwrap_or(0)
+    }
+
+    /// Whether the other side still has the connection, as far as one can tell without reading.
+    pub(crate) fn is_open(&self) -> bool {
+        // A reset is an error of the next attempt to send, be it empty of effect.
+        !matches!(self.io.try_write(&[0]), Err(error) if error.kind() != io::ErrorKind::WouldBlock)
     }
 
     /// The next frame; none where the connection has ended.
