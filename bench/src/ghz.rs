@@ -3,7 +3,7 @@
 //! ghz cannot sign tokens. They are made before, by the development issuer, and handed over in ghz's environment; its data
 //! templating picks one for each request. So the report, which holds the data, holds no token.
 
-mod counters;
+pub(crate) mod counters;
 mod gate;
 mod mix;
 mod report;

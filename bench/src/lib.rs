@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod compare;
+pub mod envoy;
 pub mod ghz;
 pub mod load;
 pub mod mint;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tollgate_bench::compare::{self, Effort};
+use tollgate_bench::envoy;
 use tollgate_bench::ghz;
 use tollgate_bench::load::on_this_thread;
 use tollgate_bench::mint::Algorithm;
@@ -22,6 +23,7 @@ struct Cli {
 enum Command {
     /// Compare gate, stock and tuned on cached allows
     Compare(CompareArgs),
+    Envoy(envoy::Options),
     Ghz(ghz::Options),
 }
 
@@ -66,6 +68,7 @@ struct CompareArgs {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Compare(arguments) => compare(&arguments),
+        Command::Envoy(options) => envoy::run(&options),
         Command::Ghz(options) => on_this_thread(ghz::run(&options)),
     }
 }
