@@ -3,7 +3,7 @@
 //! ghz cannot sign tokens. They are made before, by the development issuer, and handed over in ghz's environment; its data
 //! templating picks one for each request. So the report, which holds the data, holds no token.
 
-mod counters;
+pub(crate) mod counters;
 mod gate;
 mod mix;
 mod report;
@@ -24,7 +24,7 @@ use tokens::Tokens;
 
 /// Let ghz ask a running gate at a constant rate and on a ramp, and hold the gate's counters to what ghz counted
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// The program that is measured
     #[arg(long, value_name = "PATH", default_value = "target/release/tollgate")]
     gate: PathBuf,
@@ -56,8 +56,11 @@ struct Plan {
     schedule: Vec<String>,
 }
 
-/// Runs both, and says whether the counters agree.
-pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
+/// Runs both.
+///
+/// # Errors
+/// They could not be run, or a counter of the gate is not what it must be.
+pub async fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.ghz.is_file(), "no ghz at `{}`: `make load` installs one", options.ghz.display());
     ensure!(options.gate.is_file(), "no gate at `{}`: `make build` builds it", options.gate.display());
     ensure!(
@@ -74,9 +77,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         agree &= one(options, &plan, &tokens, &gate).await?;
     }
     gate.stop().await?;
-    println!();
-    println!("{}", if agree { "every count agrees" } else { "NOT every count agrees: see above" });
-    Ok(agree)
+    ensure!(agree, "the gate's counters are not what they must be: see above");
+    println!("\nEvery count agrees.");
+    Ok(())
 }
 
 async fn one(options: &Options, plan: &Plan, tokens: &Tokens, gate: &Gate) -> anyhow::Result<bool> {

@@ -2,6 +2,8 @@
 
 pub mod baseline;
 pub mod compare;
+pub mod envoy;
+pub mod ghz;
 pub mod load;
 pub mod mint;
 pub mod policy;

@@ -12,8 +12,9 @@ mod source;
 mod tally;
 
 pub use answer::Outcome;
+pub use call::Asks;
 pub use connect::{Endpoint, probe};
-pub use source::{Made, Rotation, Source};
+pub use source::{Asking, Made, Rotation, Source};
 pub use tally::Tally;
 
 /// Runs a future on a runtime of this thread alone.

@@ -1,12 +1,11 @@
 //! Measures the gate.
 
-mod ghz;
-
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tollgate_bench::compare::{self, Effort};
+use tollgate_bench::envoy;
+use tollgate_bench::ghz;
 use tollgate_bench::load::on_this_thread;
 use tollgate_bench::mint::Algorithm;
 use tollgate_bench::process::{LOAD_CORE, pin_to};
@@ -24,6 +23,7 @@ struct Cli {
 enum Command {
     /// Compare gate, stock and tuned on cached allows
     Compare(CompareArgs),
+    Envoy(envoy::Options),
     Ghz(ghz::Options),
 }
 
@@ -65,20 +65,11 @@ struct CompareArgs {
     tokens: usize,
 }
 
-fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Compare(arguments) => compare(&arguments).map(|()| true),
-        Command::Ghz(options) => tokio::runtime::Runtime::new()
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(ghz::run(&options))),
-    };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(3)
-        }
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Compare(arguments) => compare(&arguments),
+        Command::Envoy(options) => envoy::run(&options),
+        Command::Ghz(options) => on_this_thread(ghz::run(&options)),
     }
 }
 

@@ -9,30 +9,50 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::answer::{Outcome, decode};
 
+/// What a call asks for.
+#[derive(Clone, Debug, Default)]
+pub enum Asks {
+    /// A Check: what a source draws is a whole gRPC frame.
+    #[default]
+    Check,
+    /// An HTTP request without a body, as a client behind Envoy sends it: what a source draws is the value of its
+    /// `authorization`, or nothing.
+    Get {
+        /// Scheme, host and path.
+        uri: Uri,
+        /// Headers beside `authorization`.
+        headers: HeaderMap,
+    },
+}
+
 const PATH: &str = "http://gate/envoy.service.auth.v3.Authorization/Check";
 
 /// What every call says before its body, made once.
 #[derive(Clone, Debug)]
 pub(super) struct Headers {
+    method: Method,
     uri: Uri,
     map: HeaderMap,
 }
 
 impl Headers {
-    /// With a `grpc-timeout`, where the caller has a limit.
-    pub(super) fn new(patience: Option<Duration>) -> anyhow::Result<Self> {
+    /// With a `grpc-timeout`, where the caller of a Check has a limit.
+    pub(super) fn new(asks: Asks, patience: Option<Duration>) -> anyhow::Result<Self> {
+        if let Asks::Get { uri, headers } = asks {
+            return Ok(Self { method: Method::GET, uri, map: headers });
+        }
         let mut map = HeaderMap::new();
         map.insert(header::TE, HeaderValue::from_static("trailers"));
         map.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         if let Some(patience) = patience {
             map.insert("grpc-timeout", HeaderValue::from_str(&format!("{}m", patience.as_millis()))?);
         }
-        Ok(Self { uri: Uri::from_static(PATH), map })
+        Ok(Self { method: Method::POST, uri: Uri::from_static(PATH), map })
     }
 
     fn request(&self) -> Request<()> {
         let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = self.method.clone();
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.map.clone();
@@ -42,6 +62,9 @@ impl Headers {
 
 /// Makes a call. Dropping the future resets the stream.
 pub(super) async fn call(mut sender: SendRequest<Bytes>, headers: &Headers, body: Bytes) -> Outcome {
+    if headers.method == Method::GET {
+        return get(sender, headers, body).await;
+    }
     let Ok((response, mut stream)) = sender.send_request(headers.request(), false) else {
         return Outcome::Transport;
     };
@@ -50,6 +73,23 @@ pub(super) async fn call(mut sender: SendRequest<Bytes>, headers: &Headers, body
     }
     match response.await {
         Ok(response) => read(response).await.unwrap_or(Outcome::Transport),
+        Err(_) => Outcome::Transport,
+    }
+}
+
+/// An HTTP request. Success is what an allow comes to.
+async fn get(mut sender: SendRequest<Bytes>, headers: &Headers, credential: Bytes) -> Outcome {
+    let mut request = headers.request();
+    if !credential.is_empty() {
+        let Ok(credential) = HeaderValue::from_maybe_shared(credential) else { return Outcome::Malformed };
+        request.headers_mut().insert(header::AUTHORIZATION, credential);
+    }
+    let Ok((response, _)) = sender.send_request(request, true) else { return Outcome::Transport };
+    let Ok(response) = response.await else { return Outcome::Transport };
+    let (head, mut body) = response.into_parts();
+    match whole(&mut body).await {
+        Ok(_) if head.status.is_success() => Outcome::Allow,
+        Ok(_) => Outcome::Denied(head.status.as_u16()),
         Err(_) => Outcome::Transport,
     }
 }

@@ -79,6 +79,7 @@ struct Shared<S> {
 /// # Errors
 /// The server could not be reached, the probe failed, or all calls failed to be sent.
 pub async fn run<S: Source + 'static>(shape: &Shape, source: S, window: Window<'_>) -> anyhow::Result<(Seen, S)> {
+    let headers = Arc::new(Headers::new(source.asks(), None)?);
     let shared = Arc::new(Shared {
         source: Mutex::new(source),
         tally: Mutex::default(),
@@ -88,7 +89,6 @@ pub async fn run<S: Source + 'static>(shape: &Shape, source: S, window: Window<'
         ran_out: AtomicBool::new(false),
         callers: AtomicUsize::new(shape.in_flight),
     });
-    let headers = Arc::new(Headers::new(None)?);
     let mut connections = Vec::new();
     for _ in 0..shape.connections {
         connections.push(Connection::open(&shape.endpoint).await?);

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::answer::Outcome;
-use super::call::{Headers, call};
+use super::call::{Asks, Headers, call};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ where
 pub async fn probe(endpoint: &Endpoint, body: Bytes) -> anyhow::Result<Outcome> {
     timeout(Duration::from_secs(2), async {
         let connection = Connection::open(endpoint).await?;
-        Ok(call(connection.sender.clone(), &Headers::new(None)?, body).await)
+        Ok(call(connection.sender.clone(), &Headers::new(Asks::Check, None)?, body).await)
     })
     .await
     .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?

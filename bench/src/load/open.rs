@@ -14,7 +14,7 @@ use anyhow::bail;
 use bytes::Bytes;
 
 use super::answer::Outcome;
-use super::call::{Headers, call};
+use super::call::{Asks, Headers, call};
 use super::connect::{Connection, Endpoint};
 use super::source::Source;
 use super::tally::Tally;
@@ -83,7 +83,10 @@ pub async fn run(
     phases: &[Phase],
     probe: &mut dyn FnMut() -> anyhow::Result<f64>,
 ) -> anyhow::Result<Vec<Seen>> {
-    let headers = Arc::new(Headers::new(shape.patience)?);
+    let mut headers = Vec::new();
+    for stream in &streams {
+        headers.push(Arc::new(Headers::new(stream.asks(), shape.patience)?));
+    }
     let mut connections = Vec::new();
     for _ in 0..shape.connections {
         connections.push((Connection::open(&shape.endpoint).await?, 0usize));
@@ -130,7 +133,8 @@ pub async fn run(
             *places += 1;
             under_way += 1;
             let sender = connection.sender.clone();
-            let (headers, finished, patience) = (Arc::clone(&headers), Arc::clone(&finished), shape.patience);
+            let headers = Arc::clone(&headers[due.stream]);
+            let (finished, patience) = (Arc::clone(&finished), shape.patience);
             tokio::spawn(async move {
                 let outcome = patiently(patience, call(sender, &headers, body)).await;
                 let took = begun.elapsed().saturating_sub(due.at);
@@ -187,6 +191,10 @@ pub fn stream(source: impl Source + 'static) -> Stream {
 impl Source for Stream {
     fn draw(&mut self) -> Option<Bytes> {
         (**self).draw()
+    }
+
+    fn asks(&self) -> Asks {
+        (**self).asks()
     }
 }
 

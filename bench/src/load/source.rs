@@ -4,12 +4,32 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::call::Asks;
 use crate::shuffle::Shuffle;
 
-/// Gives the body of each call.
+/// Gives the body of each call, or what else makes it one of its own.
 pub trait Source: Send {
     /// The next body, a whole gRPC frame; `None` when there are no more, which ends a run.
     fn draw(&mut self) -> Option<Bytes>;
+
+    /// What the calls ask for.
+    fn asks(&self) -> Asks {
+        Asks::Check
+    }
+}
+
+/// What a source draws, for another kind of call.
+#[derive(Clone, Debug)]
+pub struct Asking<S>(pub S, pub Asks);
+
+impl<S: Source> Source for Asking<S> {
+    fn draw(&mut self) -> Option<Bytes> {
+        self.0.draw()
+    }
+
+    fn asks(&self) -> Asks {
+        self.1.clone()
+    }
 }
 
 /// Bodies that were made beforehand, in an order that was shuffled once, again and again.
