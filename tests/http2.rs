@@ -16,7 +16,6 @@ mod gate;
 #[path = "http2/headers.rs"]
 mod headers;
 #[path = "support/http.rs"]
-#[allow(dead_code, reason = "a part is used here")]
 mod http;
 #[path = "http2/overload.rs"]
 mod overload;

@@ -32,7 +32,7 @@ async fn row_210_header_lists_over_the_limit_are_refused_alone() {
     let before = gate.memory();
     let mut wire = forgetful(&gate).await;
     let large = block(CHECK, &[("x-large", &"v".repeat(20_000))]);
-    let several = block(CHECK, &vec![("x-large", &*"v".repeat(5_000)); 6]);
+    let several = block(CHECK, &[("x-large", &*"v".repeat(5_000)); 6]);
     // Few bytes, and yet many fields: each counts for 32 bytes more than it has (RFC 9113 §6.5.2).
     let many = [block(CHECK, &[]), fields(&vec![("x", "y"); 1_000])].concat();
     for (number, block) in [large, several, many].iter().enumerate() {
