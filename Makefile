@@ -29,7 +29,7 @@ keycloak_pin := $(shell sed -n '/^[0-9]/p' .ci/keycloak.txt)
 keycloak_zip := .tools/keycloak-quarkus-dist-$(firstword $(keycloak_pin)).zip
 opaque_ready := need-node .tools/oidc-provider.stamp
 
-# What `make demo` passes on: `make demo ARGS=--once`.
+# What `make demo` and `make bench` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
 .PHONY: help
@@ -56,6 +56,14 @@ test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The sui
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
 	cargo build --locked --release --bin tollgate
+
+.PHONY: bench
+bench: need-cargo ## Measure the table of benchmarks and write docs/benchmarks.md (ARGS='--rows 1,3', ARGS=--quick)
+	cargo build --locked --release --bin tollgate
+	cargo build --locked --profile image --bin tollgate
+	cargo build --locked --release --package tollgate-bench
+	cargo build --locked --profile stock --package tollgate-bench --bin stock
+	target/release/tollgate-bench table $(ARGS)
 
 .PHONY: lint
 lint: need-cargo ## Formatting and clippy, warnings are errors
