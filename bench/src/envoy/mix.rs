@@ -15,11 +15,11 @@ use bytes::Bytes;
 use super::config::Config;
 use super::probes::Durations;
 use super::running::Proxy;
+use super::through::patient;
 use super::{credential, request};
 use crate::ghz::counters::Counters;
 use crate::load::{Asking, Outcome, Rotation, open};
 use crate::mint::{Algorithm, Kind, mint, now};
-use crate::policy::Policy;
 use crate::scene::Scene;
 use crate::shuffle::Shuffle;
 
@@ -79,7 +79,7 @@ pub async fn measure(scene: &Scene, effort: &Effort) -> anyhow::Result<Seen> {
     }
     let bodies: Vec<Bytes> = drawn.iter().filter_map(|drawn| credentials.get(drawn).cloned()).collect();
     let probes: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let mut policy = Policy::usual(scene.endpoint("mix")?);
+    let mut policy = patient(scene.endpoint("mix")?);
     policy.server.push(format!("probes: {{ listen: '{probes}' }}"));
     let gate = scene.start_gate(&policy).await?;
     let proxy = Proxy::start(&Config::shipped(gate.endpoint())?).await?;

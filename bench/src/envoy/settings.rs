@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::running::Proxy;
+use super::through::patient;
 use super::{credential, request};
 use crate::load::{Asking, Endpoint, Outcome, Rotation, Source, closed};
 use crate::mint::{Algorithm, Kind};
-use crate::policy::Policy;
 use crate::process::Server;
 use crate::scene::Scene;
 use crate::shuffle::Shuffle;
@@ -185,7 +185,7 @@ pub async fn measure(scene: &Scene, effort: &Effort, names: &[String]) -> anyhow
 
 /// The usual policy on a unix socket and on loopback.
 async fn start_gate(scene: &Scene, places: &Places) -> anyhow::Result<Server> {
-    let start = scene.gate_start(&Policy::usual(places.unix.clone()))?;
+    let start = scene.gate_start(&patient(places.unix.clone()))?;
     let file = scene.folder().join("policy.yaml");
     let both = format!("check: [{{ listen: '{}', direction: inbound }}, ", places.tcp);
     write(&file, &std::fs::read_to_string(&file)?.replacen("check: [", &both, 1))?;

@@ -13,6 +13,7 @@ use super::running::Proxy;
 use super::{credential, request};
 use crate::load::{Asking, Endpoint, Outcome, Rotation, closed, open};
 use crate::mint::{Algorithm, Kind};
+use crate::policy::Policy;
 use crate::process::Server;
 use crate::scene::{Scene, Subject};
 use crate::stats::Spread;
@@ -161,6 +162,7 @@ async fn one(
     rounds: &mut Rounds,
 ) -> anyhow::Result<()> {
     let server = match way {
+        Way::Asked(Subject::Gate) => Some(scene.start_gate(&patient(scene.endpoint("gate")?)).await?),
         Way::Asked(subject) => Some(scene.start(subject).await?),
         Way::Nobody | Way::OwnFilters { .. } => None,
     };
@@ -176,6 +178,13 @@ async fn one(
     let source = Asking(Rotation::shuffled(credentials.to_vec()), request()?);
     let source = saturated(effort, &proxy, server.as_ref(), source, rounds).await?;
     at_a_rate(effort, &proxy, source, rounds).await
+}
+
+/// The usual policy, with a deadline that a machine which does other things, too, does not break. The time is measured.
+pub(super) fn patient(endpoint: Endpoint) -> Policy {
+    let mut policy = Policy::usual(endpoint);
+    policy.server.push("deadline: 10s".to_owned());
+    policy
 }
 
 async fn saturated<S: crate::load::Source + 'static>(
