@@ -1,6 +1,6 @@
 # The way in: `make demo` shows Tollgate at work behind a real Envoy, `make test` runs every suite.
 # `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package. The two targets with
-# real identity providers also need Java, Maven and Node.
+# real identity providers also need Java, Maven and Node; `make load` and `make h2spec` need Go.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -29,7 +29,16 @@ keycloak_pin := $(shell sed -n '/^[0-9]/p' .ci/keycloak.txt)
 keycloak_zip := .tools/keycloak-quarkus-dist-$(firstword $(keycloak_pin)).zip
 opaque_ready := need-node .tools/oidc-provider.stamp
 
-# What `make demo` passes on: `make demo ARGS=--once`.
+# A ghz of your own: `make load GHZ=/usr/local/bin/ghz`. Nothing is fetched then.
+ifdef GHZ
+ghz_ready :=
+else
+GHZ := $(CURDIR)/.tools/ghz
+ghz_ready := .tools/ghz.stamp
+endif
+ghz_pin := $(shell sed -n '/^v[0-9]/p' .ci/ghz.txt)
+
+# What `make demo`, `make load` and `make bench` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
 .PHONY: help
@@ -53,9 +62,26 @@ test: need-cargo $(envoy_ready) ## Every suite, the one on the real Envoy includ
 test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The suites on real identity providers: Keycloak and oidc-provider
 	cargo test --locked --features idp --test idp_opaque --test idp_keycloak
 
+.PHONY: h2spec
+h2spec: need-cargo need-python .tools/h2spec.stamp ## h2spec's cases against a running gate: HTTP/2 and HPACK, the strict ones too
+	cargo build --locked --bin tollgate
+	.ci/h2spec/run .tools/h2spec $${CARGO_TARGET_DIR:-target}/debug/tollgate
+
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
 	cargo build --locked --release --bin tollgate
+
+.PHONY: load
+load: $(ghz_ready) build ## ghz against a running gate with fresh tokens, and the gate's counters against ghz's (ARGS="--rate 2000 --seconds 30")
+	cargo run --locked --release --package tollgate-bench --bin tollgate-bench -- ghz --ghz $(GHZ) $(ARGS)
+
+.PHONY: bench
+bench: need-cargo ## Measure the table of benchmarks and write docs/benchmarks.md (ARGS='--rows 1,3', ARGS=--quick)
+	cargo build --locked --release --bin tollgate
+	cargo build --locked --profile image --bin tollgate
+	cargo build --locked --release --package tollgate-bench
+	cargo build --locked --profile stock --package tollgate-bench --bin stock
+	target/release/tollgate-bench table $(ARGS)
 
 .PHONY: lint
 lint: need-cargo ## Formatting and clippy, warnings are errors
@@ -129,6 +155,26 @@ clean: ## Remove what was built and fetched
 	    || { echo "error: npm could not fetch oidc-provider: it needs a way to its registry" >&2; exit 1; }
 	@touch $@
 
+# Go checks what it fetches against its checksum database; the pin says once more what it must have been.
+.tools/ghz.stamp: .ci/ghz.txt | need-go
+	@rm -rf .tools/ghz .tools/ghz.stamp
+	@mkdir -p .tools
+	@echo "building the pinned ghz into .tools, once (a minute)"
+	@GOBIN=$(CURDIR)/.tools go install github.com/bojand/ghz/cmd/ghz@$(firstword $(ghz_pin)) \
+	    || { echo "error: go could not build ghz: it needs a way to its module proxy. With a ghz of your own: make $(MAKECMDGOALS) GHZ=/path/to/ghz" >&2; exit 1; }
+	@go version -m .tools/ghz | grep -qF "$$(printf 'github.com/bojand/ghz\t%s\t%s' $(ghz_pin))" \
+	    || { rm -f .tools/ghz; echo "error: what was built is not the ghz that .ci/ghz.txt names" >&2; exit 1; }
+	@touch $@
+
+# Its module files pin it and everything that it is built from; Go checks what it fetches against them.
+.tools/h2spec.stamp: .ci/h2spec/go.mod .ci/h2spec/go.sum | need-go
+	@rm -f .tools/h2spec .tools/h2spec.stamp
+	@mkdir -p .tools
+	@echo "building the pinned h2spec into .tools, once"
+	@go build -C .ci/h2spec -mod=readonly -o $(CURDIR)/.tools/h2spec github.com/summerwind/h2spec/cmd/h2spec \
+	    || { echo "error: go could not build h2spec: it needs a way to its module proxy" >&2; exit 1; }
+	@touch $@
+
 .PHONY: need-java
 need-java:
 	@command -v java >/dev/null || { echo "error: java is not on the PATH: Keycloak needs Java 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
@@ -144,6 +190,12 @@ need-node:
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "error: node and npm are not on the PATH: the opaque tokens of the tests come from a provider for Node 20 or newer. On Debian, apt-get install nodejs npm (from Debian 13 on), or install Node from its makers" >&2; exit 1; }
 	@version=$$(node --version | sed 's/^v\([0-9]*\).*/\1/'); \
 	    test "$$version" -ge 20 || { echo "error: this Node is $$(node --version): oidc-provider needs 20 or newer" >&2; exit 1; }
+
+.PHONY: need-go
+need-go:
+	@command -v go >/dev/null || { echo "error: go is not on the PATH: ghz and h2spec are built with Go 1.24 or newer. On Debian, apt-get install golang-go (after Debian 13), or install Go from its makers; for make load, a ghz of your own does, too: GHZ=/path/to/ghz" >&2; exit 1; }
+	@version=$$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p'); \
+	    test "$${version:-0}" -ge 24 || { echo "error: this Go is $$(go env GOVERSION): ghz and h2spec need 1.24 or newer; for make load, a ghz of your own does, too: GHZ=/path/to/ghz" >&2; exit 1; }
 
 .PHONY: need-cargo
 need-cargo:

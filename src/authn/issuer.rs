@@ -21,9 +21,13 @@ use crate::clock::Timestamp;
 use crate::core::event::{Event, Events};
 use crate::core::reason::Reason;
 use crate::provider::Provider;
+use crate::turns::Turns;
 
 pub use super::explain::{Report, explain};
 pub use super::introspection::Trial;
+
+/// Why a signature was not looked at, which says nothing against the token.
+const SAYS_NOTHING: [Reason; 2] = [Reason::KeysUnavailable, Reason::Overloaded];
 
 /// A running issuer. Survives reloads that leave its spec unchanged.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Issuer {
     introspector: Option<Arc<Introspector>>,
     header: Arc<str>,
     events: Arc<dyn Events>,
+    turns: Arc<Turns>,
 }
 
 impl Issuer {
@@ -85,7 +90,17 @@ impl Issuer {
         };
         let header = header_name(&spec.credential).into();
         let config = ConfigDigest::of(&spec);
-        Arc::new(Self { spec, keys, config, cache, provider, introspector, header, events })
+        Arc::new(Self {
+            spec,
+            keys,
+            config,
+            cache,
+            provider,
+            introspector,
+            header,
+            events,
+            turns: Arc::clone(&deps.turns),
+        })
     }
 
     /// What the configuration says about it.
@@ -119,7 +134,7 @@ impl Issuer {
                 let checked = Checked::check(&self.spec, token, now, trace)?;
                 match self.verify(checked, give_up, trace).await {
                     Ok(signed) => Some(signed),
-                    Err(failure) if failure.error.reason == Reason::KeysUnavailable => return Ok(()),
+                    Err(failure) if SAYS_NOTHING.contains(&failure.error.reason) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
                 }
             }
@@ -163,6 +178,8 @@ impl Issuer {
             refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
             keys = current()?;
         }
+        let _turn =
+            self.turns.take().await.map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))?;
         checked.verify(&keys, trace)
     }
 

@@ -181,7 +181,7 @@ mod tests {
             introspection: (tokens != TokenFormat::Jwt).then_some(introspection),
             ..spec()
         };
-        let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+        let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
         Issuer::start(spec, &deps).unwrap()
     }
 

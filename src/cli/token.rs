@@ -121,7 +121,7 @@ fn chosen(config: Config, name: Option<&str>) -> Result<Vec<IssuerSpec>, Failure
 }
 
 fn start(specs: Vec<IssuerSpec>) -> Result<Vec<Arc<Issuer>>, Failure> {
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     let mut issuers = Vec::new();
     let mut errors = Vec::new();
     for spec in specs {

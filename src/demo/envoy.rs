@@ -112,6 +112,11 @@ impl Envoy {
         }
     }
 
+    /// Its process id, as long as it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// What it logged about itself.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("envoy.log")).unwrap_or_default()

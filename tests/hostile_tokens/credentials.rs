@@ -80,7 +80,7 @@ impl Gate {
         change(&mut spec);
         let events: Arc<dyn Events> = self.counts.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        self.issuers.push(Issuer::start(spec, &Deps { http: HttpClient::new(), clock, events }).unwrap());
+        self.issuers.push(Issuer::start(spec, &Deps::new(HttpClient::new(), clock, events)).unwrap());
     }
 
     async fn ask<'s, 'h>(&'s self, lines: &[(&'h str, &'h [u8])]) -> Result<Option<Authenticated<'s, 'h>>, Reason> {

@@ -167,7 +167,7 @@ impl Gate {
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_seconds(NOW)));
         let events = Arc::new(Recorder::default());
-        let deps = Deps { http: HttpClient::new(), clock: Arc::clone(&clock) as Arc<_>, events: events.clone() };
+        let deps = Deps::new(HttpClient::new(), Arc::clone(&clock) as Arc<_>, events.clone());
         let engine = Engine::load(&directory.path().join("policy.yaml"), deps).await;
         let engine = engine.unwrap_or_else(|error| panic!("{:#?}\n{policy}", error.messages()));
         Self { engine, clock, events, signer, directory }

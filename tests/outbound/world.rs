@@ -255,7 +255,7 @@ impl World {
         change(&mut setup);
         let setup = Arc::new(Mutex::new(setup));
         let events = Arc::new(Recorder::default());
-        let deps = Deps { http: HttpClient::new(), clock: clock.clone(), events: events.clone() };
+        let deps = Deps::new(HttpClient::new(), clock.clone(), events.clone());
         let load = {
             let setup = Arc::clone(&setup);
             move || {

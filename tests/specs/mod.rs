@@ -33,7 +33,7 @@ impl Events for Heard {
 
 pub(crate) fn deps() -> (Deps, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    (Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: heard.clone() }, heard)
+    (Deps::new(HttpClient::new(), Arc::new(SystemClock), heard.clone()), heard)
 }
 
 pub(crate) fn server(check: Vec<CheckListener>) -> ServerSpec {

@@ -146,7 +146,7 @@ impl Corpus {
     }
 
     pub fn deps(&self) -> Deps {
-        Deps { http: HttpClient::new(), clock: self.clock(), events: Arc::new(Silent) }
+        Deps::new(HttpClient::new(), self.clock(), Arc::new(Silent))
     }
 
     pub async fn engine(&self) -> Arc<Engine> {

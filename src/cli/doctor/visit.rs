@@ -38,7 +38,7 @@ struct Round<'c> {
 
 /// Looks at everything.
 pub(super) async fn all(config: &Config, given: &Given) -> Vec<Subject> {
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     let mut mask = Mask::default();
     given.token.iter().chain(&given.subject).for_each(|token| mask.token(token));
     let introspecting = config.issuers.iter().filter_map(|spec| spec.introspection.as_ref()).map(|how| &how.client);

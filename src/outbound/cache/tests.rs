@@ -52,11 +52,11 @@ fn issuer(name: &str) -> Arc<Issuer> {
 }
 
 fn deps() -> crate::provider::Deps {
-    crate::provider::Deps {
-        http: crate::net::HttpClient::new(),
-        clock: Arc::new(crate::clock::SystemClock),
-        events: Arc::new(crate::core::event::Silent),
-    }
+    crate::provider::Deps::new(
+        crate::net::HttpClient::new(),
+        Arc::new(crate::clock::SystemClock),
+        Arc::new(crate::core::event::Silent),
+    )
 }
 
 fn own_subject(expires_at: i64) -> OwnSubject {
