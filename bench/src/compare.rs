@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use crate::load::{Outcome, Rotation, closed};
 use crate::mint::{Algorithm, Kind};
+use crate::process::Server;
 use crate::scene::{Scene, Subject};
 use crate::stats::Spread;
+use crate::table::Bar;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +54,58 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    fn note(&mut self, seen: &closed::Seen) {
+    /// Takes in a round.
+    pub fn note(&mut self, seen: &closed::Seen) {
         self.cpu_us.push(seen.micros_per_call());
         self.per_second.push(seen.per_second());
         self.p50_us.push(seen.tally.quantile_us(0.5));
         self.p99_us.push(seen.tally.quantile_us(0.99));
     }
+
+    /// The bar of it.
+    pub fn bar(&self, label: &str) -> Option<Bar> {
+        Some(Bar { label: label.to_owned(), cpu_us: Spread::of(&self.cpu_us)? })
+    }
+}
+
+/// One of the things that are measured side by side.
+pub trait Measured {
+    /// For progress.
+    fn name(&self) -> &str;
+}
+
+impl Measured for Subject {
+    fn name(&self) -> &str {
+        (*self).name()
+    }
+}
+
+/// Measures each case once in every round, so that what changes on the machine meanwhile changes all of them.
+///
+/// # Errors
+/// The first measurement that fails.
+pub async fn alternate<C: Measured>(
+    effort: &Effort,
+    cases: &[C],
+    mut measure: impl AsyncFnMut(&C) -> anyhow::Result<closed::Seen>,
+) -> anyhow::Result<Vec<Rounds>> {
+    let mut rounds = vec![Rounds::default(); cases.len()];
+    for round in 0..effort.rounds {
+        for (case, rounds) in cases.iter().zip(&mut rounds) {
+            let seen = measure(case).await?;
+            eprintln!(
+                "round {}: {}: {:.2} us of CPU, {:.0}/s, p99 {:.0} us; the load took {:.2} us of CPU",
+                round + 1,
+                case.name(),
+                seen.micros_per_call(),
+                seen.per_second(),
+                seen.tally.quantile_us(0.99),
+                seen.own_micros_per_call(),
+            );
+            rounds.note(&seen);
+        }
+    }
+    Ok(rounds)
 }
 
 /// Asks about the same good tokens again and again, so that all of them are cached. Every call must be allowed.
@@ -71,23 +119,11 @@ pub async fn cached_allows(
     algorithm: Algorithm,
 ) -> anyhow::Result<BTreeMap<Subject, Rounds>> {
     let bodies = scene.bodies(algorithm, Kind::Good, effort.tokens)?;
-    let mut rounds: BTreeMap<Subject, Rounds> = BTreeMap::new();
-    for round in 0..effort.rounds {
-        for &subject in subjects {
-            let server = scene.start(subject).await?;
-            let seen = window(&server, bodies.clone(), effort, Outcome::Allow).await?;
-            eprintln!(
-                "round {}: {:5} {:6.2} us of CPU, {:6.0}/s, p99 {:.0} us",
-                round + 1,
-                subject.name(),
-                seen.micros_per_call(),
-                seen.per_second(),
-                seen.tally.quantile_us(0.99)
-            );
-            rounds.entry(subject).or_default().note(&seen);
-        }
-    }
-    Ok(rounds)
+    let rounds = alternate(effort, subjects, async |subject| {
+        let server = scene.start(*subject).await?;
+        window(&server, bodies.clone(), effort, Outcome::Allow).await
+    });
+    Ok(subjects.iter().copied().zip(rounds.await?).collect())
 }
 
 /// One measurement of a server with bodies in rotation, each of which it has seen before. One answer is expected.
@@ -95,18 +131,31 @@ pub async fn cached_allows(
 /// # Errors
 /// The server is gone, or anything else came back.
 pub async fn window(
-    server: &crate::process::Server,
+    server: &Server,
     bodies: Vec<Bytes>,
     effort: &Effort,
     expected: Outcome,
 ) -> anyhow::Result<closed::Seen> {
-    let warm_up_calls = 2 * bodies.len() as u64;
+    probed(server, bodies, effort, expected, &mut || server.cpu_seconds()).await
+}
+
+/// The same with another probe than the server's CPU: until it has gained as much as `effort` says.
+///
+/// # Errors
+/// As [`window`], and the probe's.
+pub async fn probed(
+    server: &Server,
+    bodies: Vec<Bytes>,
+    effort: &Effort,
+    expected: Outcome,
+    probe: &mut dyn FnMut() -> anyhow::Result<f64>,
+) -> anyhow::Result<closed::Seen> {
     let window = closed::Window {
-        warm_up_calls,
+        warm_up_calls: 2 * bodies.len() as u64,
         warm_up: Duration::from_millis(500),
         least: Duration::from_millis(500),
         most: Duration::from_secs(120),
-        probe: &mut || server.cpu_seconds(),
+        probe,
         enough: effort.cpu_seconds,
     };
     let (seen, _) = closed::run(&effort.shape(server.endpoint().clone()), Rotation::shuffled(bodies), window).await?;

@@ -1,15 +1,20 @@
 //! Measures the gate.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tollgate_bench::compare::{self, Effort};
+use tollgate_bench::document::{self, Document};
 use tollgate_bench::envoy;
 use tollgate_bench::ghz;
 use tollgate_bench::load::on_this_thread;
+use tollgate_bench::machine;
 use tollgate_bench::mint::Algorithm;
 use tollgate_bench::process::{LOAD_CORE, pin_to};
+use tollgate_bench::rows;
 use tollgate_bench::scene::{Scene, Subject, Transport};
+use tollgate_bench::table::{self, Bench, Verdict};
 
 /// Measures the gate.
 #[derive(Debug, Parser)]
@@ -23,7 +28,9 @@ struct Cli {
 enum Command {
     /// Compare gate, stock and tuned on cached allows
     Compare(CompareArgs),
-    Envoy(envoy::Options),
+    /// Measure the table and write it down
+    Table(TableArgs),
+    EnvoySettings(envoy::Options),
     Ghz(ghz::Options),
 }
 
@@ -44,6 +51,14 @@ struct Common {
 }
 
 impl Common {
+    /// Whether what is measured is what the document is about.
+    fn is_usual(&self) -> bool {
+        !self.quick
+            && self.gate.is_none()
+            && self.transport == Transport::default()
+            && self.rounds.is_none_or(|n| n >= 5)
+    }
+
     fn effort(&self) -> Effort {
         let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
         Effort { rounds: self.rounds.unwrap_or(effort.rounds), ..effort }
@@ -65,11 +80,24 @@ struct CompareArgs {
     tokens: usize,
 }
 
-fn main() -> anyhow::Result<()> {
+#[derive(Debug, Args)]
+struct TableArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Rows, by number; all where none is named
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<u32>,
+    /// Where the documents are
+    #[arg(long, value_name = "FOLDER", default_value = "docs")]
+    docs: PathBuf,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Compare(arguments) => compare(&arguments),
-        Command::Envoy(options) => envoy::run(&options),
-        Command::Ghz(options) => on_this_thread(ghz::run(&options)),
+        Command::Compare(arguments) => compare(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Table(arguments) => table(&arguments),
+        Command::EnvoySettings(options) => envoy::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Ghz(options) => on_this_thread(ghz::run(&options)).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -86,4 +114,25 @@ fn compare(arguments: &CompareArgs) -> anyhow::Result<()> {
     let rounds = on_this_thread(compare::cached_allows(&scene, &subjects, &effort, Algorithm::Rs256))?;
     print!("{}", compare::report(&rounds));
     Ok(())
+}
+
+fn table(arguments: &TableArgs) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    if let Some(load) = machine::load().filter(|load| *load > 0.3) {
+        eprintln!("this machine is busy (load {load}): figures will be off");
+    }
+    let scene = Scene::set(common.gate.clone(), common.transport)?;
+    let bench = Bench { scene, effort: common.effort(), quick: common.quick };
+    // It is read first: what cannot be read is not overwritten after an hour.
+    let mut document = Document::kept_in(&arguments.docs)?;
+    pin_to(LOAD_CORE)?;
+    let found = table::run(rows::GROUPS, &bench, &arguments.rows.iter().copied().collect());
+    let held = found.rows.iter().all(|row| row.held != Verdict::NotHeld);
+    if common.is_usual() {
+        document.merge(machine::this(), found, &document::today());
+        document.write(&arguments.docs)?;
+    } else {
+        eprintln!("not a full run: {} is left as it is", arguments.docs.display());
+    }
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,6 +7,7 @@ mod store;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::shuffle::Shuffle;
 pub use claims::{AUDIENCE, ISSUER, SCOPE};
 pub use keys::{Algorithm, Keys};
 pub use store::tokens_on_disk;
@@ -21,7 +22,7 @@ pub enum Kind {
     Good,
     /// Valid, without the scope that the rule requires.
     ScopeMissing,
-    /// As good as a good one, but for a bit of its signature.
+    /// As good as a good one, with a signature that nobody made. It has to be computed to be refused.
     Forged,
 }
 
@@ -37,15 +38,27 @@ pub fn mint(keys: &Keys, algorithm: Algorithm, kind: Kind, nth: u64, now: u64) -
     URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(payload, &mut token);
-    let mut signature = keys.sign(algorithm, token.as_bytes())?;
-    if kind == Kind::Forged {
-        // In the middle: whatever an algorithm makes of the ends, this one it has to compute.
-        let middle = signature.len() / 2 + 3;
-        signature[middle] ^= 1;
-    }
+    let signature = match kind {
+        Kind::Good | Kind::ScopeMissing => keys.sign(algorithm, token.as_bytes())?,
+        Kind::Forged => invented(algorithm, nth),
+    };
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut token);
     Ok(token)
+}
+
+/// A number that could be a signature: below the modulus of RSA, the order of both curves.
+fn invented(algorithm: Algorithm, nth: u64) -> Vec<u8> {
+    let mut random = Shuffle::new(nth);
+    let mut signature: Vec<u8> = (0..algorithm.signature_bytes()).map(|_| random.draw() as u8).collect();
+    match algorithm {
+        // Big end first: the whole number, and `s`.
+        Algorithm::Rs256 => signature[0] = 0,
+        Algorithm::Es256 => (signature[0], signature[32]) = (0x7f, 0x7f),
+        // Little end first: `s` is in the second half.
+        Algorithm::EdDsa => signature[63] &= 0x0f,
+    }
+    signature
 }
 
 /// Seconds since 1970.

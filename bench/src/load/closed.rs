@@ -11,6 +11,7 @@ use super::call::{Headers, call};
 use super::connect::{Connection, Endpoint};
 use super::source::Source;
 use super::tally::Tally;
+use crate::process::cpu_seconds;
 
 /// How the calls are made.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Seen {
     pub took: Duration,
     /// What the probe gained.
     pub gained: f64,
+    /// CPU that this process itself used, in seconds.
+    pub own_cpu: f64,
     /// Whether the source gave out before the window was full.
     pub ran_out: bool,
 }
@@ -56,6 +59,11 @@ impl Seen {
     /// What was probed for each call, in millionths: with CPU seconds, microseconds of CPU for each call.
     pub fn micros_per_call(&self) -> f64 {
         self.gained * 1e6 / self.tally.total() as f64
+    }
+
+    /// CPU of the load itself for each call, microseconds.
+    pub fn own_micros_per_call(&self) -> f64 {
+        self.own_cpu * 1e6 / self.tally.total() as f64
     }
 
     /// Calls in a second.
@@ -126,7 +134,8 @@ async fn watch<S>(shared: &Shared<S>, window: Window<'_>) -> anyhow::Result<Seen
         tokio::time::sleep(LOOK).await;
         anyhow::ensure!(begun.elapsed() < Duration::from_secs(600), "the warm-up does not end");
     }
-    let before = (window.probe)()?;
+    let own = || cpu_seconds(std::process::id());
+    let (before, own_before) = ((window.probe)()?, own()?);
     let begun = Instant::now();
     shared.counting.store(true, Relaxed);
     let mut gained = 0.0;
@@ -136,10 +145,10 @@ async fn watch<S>(shared: &Shared<S>, window: Window<'_>) -> anyhow::Result<Seen
     }
     shared.counting.store(false, Relaxed);
     let took = begun.elapsed();
-    let gained = (window.probe)()? - before;
+    let (gained, own_cpu) = ((window.probe)()? - before, own()? - own_before);
     let tally = std::mem::take(&mut *lock(&shared.tally));
     anyhow::ensure!(tally.total() > 0, "no call was answered");
-    Ok(Seen { tally, took, gained, ran_out: shared.ran_out.load(Relaxed) })
+    Ok(Seen { tally, took, gained, own_cpu, ran_out: shared.ran_out.load(Relaxed) })
 }
 
 impl<S: Source> Shared<S> {

@@ -1,25 +1,27 @@
 use super::*;
 use crate::load::Rotation;
 use crate::shuffle::Shuffle;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::net::UnixListener;
 
 const ALLOW: &[u8] = &[0, 0, 0, 0, 4, 0x0a, 0, 0x1a, 0];
 
-/// A server that takes so many calls at one time and answers each after a time; `stall` holds all answers back until then.
+/// A server that takes so many calls at one time; `stall`, from the first call on, holds all answers back.
 async fn server(path: &std::path::Path, most: u32, stall: Duration, peak: Arc<AtomicUsize>) {
     let listener = UnixListener::bind(path).unwrap();
-    let free = Instant::now() + stall;
+    let free = Arc::new(OnceLock::new());
     tokio::spawn(async move {
         loop {
             let (io, _) = listener.accept().await.unwrap();
-            let peak = Arc::clone(&peak);
+            let (peak, free) = (Arc::clone(&peak), Arc::clone(&free));
             tokio::spawn(async move {
                 let mut builder = h2::server::Builder::new();
                 let mut connection = builder.max_concurrent_streams(most).handshake::<_, Bytes>(io).await.unwrap();
                 let now = Arc::new(AtomicUsize::new(0));
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     let (peak, now) = (Arc::clone(&peak), Arc::clone(&now));
+                    let free = *free.get_or_init(|| Instant::now() + stall);
                     tokio::spawn(async move {
                         peak.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                         let mut body = request.into_body();
@@ -66,7 +68,7 @@ async fn a_stall_counts_for_every_call_that_was_due_in_it() {
     assert_eq!((first.total(), first.count(Outcome::Allow)), (100, 100));
     // Due evenly over the stall: half of them waited for more than about half of it.
     assert!(first.quantile_us(0.5) > 200e3, "{}", first.quantile_us(0.5));
-    assert!(first.quantile_us(0.1) < 200e3, "{}", first.quantile_us(0.1));
+    assert!(first.quantile_us(0.9) - first.quantile_us(0.1) > 200e3, "the later a call was due, the less it waited");
     assert_eq!(seen[1].tallies[0].count(Outcome::Allow), 100);
 }
 
@@ -85,7 +87,9 @@ async fn what_is_not_answered_in_time_is_given_up_and_counted() {
     let first = &seen[0].tallies[0];
     assert_eq!(first.total(), 100, "each call is counted once");
     assert!(first.count(Outcome::GaveUp) >= 70, "{:?}", first.counts());
-    assert!(seen[1].tallies[0].count(Outcome::Allow) >= 90, "{:?}", seen[1].tallies[0].counts());
+    let second = &seen[1].tallies[0];
+    assert_eq!(second.total(), 100);
+    assert!(second.count(Outcome::Allow) > 0, "{:?}", second.counts());
 }
 
 #[tokio::test]
