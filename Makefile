@@ -38,7 +38,7 @@ ghz_ready := .tools/ghz.stamp
 endif
 ghz_pin := $(shell sed -n '/^v[0-9]/p' .ci/ghz.txt)
 
-# What `make demo`, `make load` and `make bench` pass on: `make demo ARGS=--once`.
+# What `make demo`, `make bench` and `make load` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
 .PHONY: help
@@ -71,17 +71,17 @@ h2spec: need-cargo need-python .tools/h2spec.stamp ## h2spec's cases against a r
 build: need-cargo ## The program for production, in target/release/tollgate
 	cargo build --locked --release --bin tollgate
 
-.PHONY: load
-load: $(ghz_ready) build ## ghz against a running gate with fresh tokens, and the gate's counters against ghz's (ARGS="--rate 2000 --seconds 30")
-	cargo run --locked --release --package tollgate-bench --bin tollgate-bench -- ghz --ghz $(GHZ) $(ARGS)
-
 .PHONY: bench
-bench: need-cargo ## Measure the table of benchmarks and write docs/benchmarks.md (ARGS='--rows 1,3', ARGS=--quick)
+bench: $(envoy_ready) $(ghz_ready) need-cargo ## Measure the table of benchmarks and write docs/benchmarks.md (ARGS='--rows 1,3', ARGS=--quick)
 	cargo build --locked --release --bin tollgate
 	cargo build --locked --profile image --bin tollgate
 	cargo build --locked --release --package tollgate-bench
 	cargo build --locked --profile stock --package tollgate-bench --bin stock
-	target/release/tollgate-bench table $(ARGS)
+	GHZ=$(GHZ) target/release/tollgate-bench table $(ARGS)
+
+.PHONY: load
+load: $(ghz_ready) build ## ghz against a running gate with fresh tokens, and the gate's counters against ghz's (ARGS="--rate 2000 --seconds 30")
+	cargo run --locked --release --package tollgate-bench --bin tollgate-bench -- ghz --ghz $(GHZ) $(ARGS)
 
 .PHONY: lint
 lint: need-cargo ## Formatting and clippy, warnings are errors

@@ -14,7 +14,7 @@ pub mod through;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::load::{Asks, on_this_thread};
@@ -22,63 +22,33 @@ use crate::policy::HOST;
 use crate::process::{LOAD_CORE, pin_to};
 use crate::scene::{Scene, Transport};
 
-/// Measure through a real Envoy
+/// Measure what settings of Envoy do to its own CPU, one beside the other
 #[derive(Debug, Args)]
 pub struct Options {
-    #[command(subcommand)]
-    what: What,
+    /// Settings to measure beside the shipped ones, by a part of their names; all where none is named
+    names: Vec<String>,
     /// Short rounds, for development
-    #[arg(long, global = true)]
+    #[arg(long)]
     quick: bool,
     /// Another gate than the one that was built beside this program
-    #[arg(long, global = true, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM")]
     gate: Option<PathBuf>,
     /// Rounds, where they should be others than usual
-    #[arg(long, global = true)]
+    #[arg(long)]
     rounds: Option<usize>,
 }
 
-#[derive(Debug, Subcommand)]
-enum What {
-    /// CPU and added time: the gate, the baselines, and Envoy's own `jwt_authn` and `rbac`
-    Through,
-    /// A thousand requests a second of a realistic mix of clients
-    Mix,
-    /// What settings of Envoy do to its own CPU
-    Settings {
-        /// Settings to measure beside the shipped ones; all where none is named
-        names: Vec<String>,
-    },
-}
-
-/// Measures one of them and prints what was seen.
+/// Measures settings and prints a table of them.
 ///
 /// # Errors
-/// Something could not be started, or did not answer as it must, or what must hold does not.
+/// Something could not be started, or did not answer as it must.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let scene = Scene::set(options.gate.clone(), Transport::Unix)?;
     pin_to(LOAD_CORE)?;
-    match &options.what {
-        What::Through => {
-            let effort = if options.quick { through::Effort::QUICK } else { through::Effort::FULL };
-            let effort = through::Effort { rounds: options.rounds.unwrap_or(effort.rounds), ..effort };
-            let seen = on_this_thread(through::measure(&scene, &effort))?;
-            print!("{}", seen.table());
-            anyhow::ensure!(seen.held(), "NOT HELD");
-        }
-        What::Mix => {
-            let effort = if options.quick { mix::Effort::QUICK } else { mix::Effort::FULL };
-            let seen = on_this_thread(mix::measure(&scene, &effort))?;
-            print!("{}", seen.table());
-            anyhow::ensure!(seen.held(), "NOT HELD");
-        }
-        What::Settings { names } => {
-            let effort = if options.quick { settings::Effort::QUICK } else { settings::Effort::FULL };
-            let effort = settings::Effort { rounds: options.rounds.unwrap_or(effort.rounds), ..effort };
-            let seen = on_this_thread(settings::measure(&scene, &effort, names))?;
-            print!("{}", settings::table(&seen));
-        }
-    }
+    let effort = if options.quick { settings::Effort::QUICK } else { settings::Effort::FULL };
+    let effort = settings::Effort { rounds: options.rounds.unwrap_or(effort.rounds), ..effort };
+    let seen = on_this_thread(settings::measure(&scene, &effort, &options.names))?;
+    print!("{}", settings::table(&seen));
     Ok(())
 }
 

@@ -34,7 +34,7 @@ enum Command {
     Compare(CompareArgs),
     /// Measure the table and write it down
     Table(TableArgs),
-    Envoy(envoy::Options),
+    EnvoySettings(envoy::Options),
     Ghz(ghz::Options),
 }
 
@@ -100,7 +100,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Compare(arguments) => compare(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Table(arguments) => table(&arguments),
-        Command::Envoy(options) => envoy::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::EnvoySettings(options) => envoy::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Ghz(options) => on_this_thread(ghz::run(&options)).map(|()| ExitCode::SUCCESS),
     }
 }

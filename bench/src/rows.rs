@@ -2,6 +2,7 @@
 
 mod allocations;
 mod cached;
+mod envoy;
 mod ghz;
 mod latency;
 mod memory;
@@ -22,4 +23,6 @@ pub const GROUPS: &[Group] = &[
     startup::GROUP,
     allocations::GROUP,
     latency::GROUP,
+    envoy::THROUGH,
+    envoy::MIX,
 ];

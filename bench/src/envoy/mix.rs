@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::load::{Asking, Outcome, Rotation, open};
 use crate::mint::{Algorithm, Kind, mint, now};
 use crate::scene::Scene;
 use crate::shuffle::Shuffle;
+use crate::table::{Row, Verdict};
 
 /// The 99th percentile of a request's time must be below this, in milliseconds.
 const P99_MS: f64 = 10.0;
@@ -168,32 +168,25 @@ fn fraction(random: &mut Shuffle) -> f64 {
 }
 
 impl Seen {
-    /// Whether it is as it must be.
-    pub fn held(&self) -> bool {
-        let [_, client, _] = self.client_ms;
+    /// The rows of the table.
+    pub fn rows(&self) -> Vec<Row> {
+        let (requests, _) = self.requests;
+        let mix = format!("{requests} requests of a mix with {} good tokens at 1,000/s through Envoy", self.tokens);
+        let [p50, p99, most] = self.client_ms;
+        let whole = format!("{p99:.2} ms (p50 {p50:.2}, p99.9 {most:.2})");
         let [_, gate, _] = self.gate_ms;
-        client < P99_MS && gate < P99_MS && self.hit_rate > HITS
-    }
-
-    /// The figures, as a table of Markdown.
-    pub fn table(&self) -> String {
-        let mut text = "| | p50, ms | p99, ms | p99.9, ms |\n|---|---|---|---|\n".to_owned();
-        let [a, b, c] = self.client_ms;
-        // A String takes whatever is written.
-        let _ = writeln!(text, "| the whole request, as the client sees it | {a:.2} | {b:.2} | {c:.2} |");
-        let [a, b, c] = self.gate_ms;
-        let _ = writeln!(text, "| the gate's decision, at most | {a} | {b} | {c} |");
-        let (requests, allowed) = self.requests;
-        let _ = writeln!(
-            text,
-            "\n{requests} requests with {} good tokens, {allowed} allowed. Cache: {:.2} % found. Must be: p99 below {P99_MS} ms, \
-             more than {} % found: {}",
-            self.tokens,
-            self.hit_rate * 100.0,
-            HITS * 100.0,
-            if self.held() { "held" } else { "NOT HELD" }
-        );
-        text
+        let bound = format!("< {P99_MS} ms");
+        vec![
+            Row::new(13, format!("{mix}: p99 of the whole request"), &bound, whole, Verdict::of(p99 < P99_MS)),
+            Row::new(13, "… p99 of the gate's decision", &bound, format!("≤ {gate} ms"), Verdict::of(gate < P99_MS)),
+            Row::new(
+                13,
+                "… found in the cache",
+                format!("> {:.0} %", HITS * 100.0),
+                format!("{:.2} %", self.hit_rate * 100.0),
+                Verdict::of(self.hit_rate > HITS),
+            ),
+        ]
     }
 }
 
@@ -227,10 +220,11 @@ mod tests {
             gate_ms: [0.1, 0.1, 0.2],
             hit_rate: 0.95,
         };
-        assert!(seen.held());
-        assert!(!Seen { client_ms: [1.0, 10.0, 10.0], ..seen.clone() }.held());
-        assert!(!Seen { gate_ms: [1.0, 10.0, 10.0], ..seen.clone() }.held());
-        assert!(!Seen { gate_ms: [f64::NAN; 3], ..seen.clone() }.held());
-        assert!(!Seen { hit_rate: 0.9, ..seen }.held());
+        let held = |seen: &Seen| seen.rows().iter().all(|row| row.held == Verdict::Held);
+        assert!(held(&seen));
+        assert!(!held(&Seen { client_ms: [1.0, 10.0, 10.0], ..seen.clone() }));
+        assert!(!held(&Seen { gate_ms: [1.0, 10.0, 10.0], ..seen.clone() }));
+        assert!(!held(&Seen { gate_ms: [f64::NAN; 3], ..seen.clone() }));
+        assert!(!held(&Seen { hit_rate: 0.9, ..seen }));
     }
 }

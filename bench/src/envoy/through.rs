@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use crate::policy::Policy;
 use crate::process::Server;
 use crate::scene::{Scene, Subject};
 use crate::stats::Spread;
+use crate::table::{Row, Verdict};
 
 /// CPU of Envoy and gate together, of Envoy and the stock baseline together, at most.
 const CPU: f64 = 0.97;
@@ -255,42 +255,42 @@ impl Seen {
         Some(gate? / stock?)
     }
 
-    /// Whether both are as they must be.
-    pub fn held(&self) -> bool {
-        self.cpu_ratio().is_some_and(|ratio| ratio.median <= CPU)
-            && self.added_p99_ratio().is_some_and(|ratio| ratio <= P99)
+    /// The rows of the table: what must hold, then what one may choose in place of a gate.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut cpu = "through one Envoy worker: CPU of Envoy and gate together".to_owned();
+        let mut added = "through one Envoy worker: added p99".to_owned();
+        if let (Some([gate, stock]), Some(nobody)) = (self.pair(), self.ways.get(&Way::Nobody)) {
+            let parts =
+                |rounds: &Rounds| format!("{:.1} + {:.1} µs", median(&rounds.envoy_us), median(&rounds.server_us));
+            cpu += &format!(" ({} against {})", parts(gate), parts(stock));
+            let over = |rounds: &Rounds| (median(&rounds.p99_us) - median(&nobody.p99_us)) / 1e3;
+            added += &format!(" ({:.2} ms against {:.2} ms)", over(gate), over(stock));
+        }
+        let added = match self.added_p99_ratio() {
+            None => Row::new(6, added, format!("≤ {P99:.2} × stock"), "not measured", Verdict::NotHeld),
+            Some(ratio) => {
+                let held = Verdict::of(ratio <= P99);
+                Row::new(6, added, format!("≤ {P99:.2} × stock"), format!("{ratio:.3} ×"), held)
+            }
+        };
+        let mut rows = vec![Row::ratio(6, cpu, CPU, "stock", self.cpu_ratio()), added];
+        rows.extend(self.ways.keys().filter_map(|way| self.reported(*way)));
+        rows
     }
 
-    /// The figures, as a table of Markdown.
-    pub fn table(&self) -> String {
-        let mut text = "| authorization | Envoy, µs of CPU | beside it | together | requests/s | p50, µs | p99, µs | added p50 | added p99 |\n\
-                        |---|---|---|---|---|---|---|---|---|\n"
-            .to_owned();
-        let median = |values: &[f64]| Spread::of(values).map_or(f64::NAN, |spread| spread.median);
-        let nobody = self.ways.get(&Way::Nobody);
-        let [p50, p99] = nobody.map_or([f64::NAN; 2], |rounds| [median(&rounds.p50_us), median(&rounds.p99_us)]);
-        for (way, rounds) in &self.ways {
-            let both = Spread::of(&rounds.both_us()).map_or_else(String::new, |spread| format!("{spread:.1}"));
-            // A String takes whatever is written.
-            let _ = writeln!(
-                text,
-                "| {} | {:.1} | {:.1} | {both} | {:.0} | {:.0} | {:.0} | {:+.0} | {:+.0} |",
-                way.name(),
-                median(&rounds.envoy_us),
-                median(&rounds.server_us),
-                median(&rounds.per_second),
-                median(&rounds.p50_us),
-                median(&rounds.p99_us),
-                median(&rounds.p50_us) - p50,
-                median(&rounds.p99_us) - p99,
-            );
-        }
-        if let (Some(cpu), Some(p99)) = (self.cpu_ratio(), self.added_p99_ratio()) {
-            let _ =
-                writeln!(text, "\nCPU of both, gate / stock: {cpu:.3}, must be ≤ {CPU}: {}", held(cpu.median <= CPU));
-            let _ = writeln!(text, "Added p99, gate / stock: {p99:.2}, must be ≤ {P99}: {}", held(p99 <= P99));
-        }
-        text
+    /// A row for what is there to be compared with.
+    fn reported(&self, way: Way) -> Option<Row> {
+        let (rounds, nobody) = (self.ways.get(&way)?, self.ways.get(&Way::Nobody)?);
+        let measured = format!(
+            "{:.1} µs together, {:.0}/s on one core, p50 {:+.2} ms, p99 {:+.2} ms",
+            median(&rounds.both_us()),
+            median(&rounds.per_second),
+            (median(&rounds.p50_us) - median(&nobody.p50_us)) / 1e3,
+            (median(&rounds.p99_us) - median(&nobody.p99_us)) / 1e3,
+        );
+        let both = Spread::of(&rounds.both_us())?;
+        let row = Row::new(6, format!("through one Envoy worker: {}", way.name()), "reported", measured, Verdict::Held);
+        Some(Row { spread: format!("{:.1}–{:.1} µs", both.min, both.max), ..row })
     }
 
     fn pair(&self) -> Option<[&Rounds; 2]> {
@@ -298,8 +298,8 @@ impl Seen {
     }
 }
 
-const fn held(holds: bool) -> &'static str {
-    if holds { "held" } else { "NOT HELD" }
+fn median(values: &[f64]) -> f64 {
+    Spread::of(values).map_or(f64::NAN, |spread| spread.median)
 }
 
 #[cfg(test)]
@@ -319,17 +319,21 @@ mod tests {
     #[test]
     fn what_is_compared_is_both_together_and_what_is_added() {
         let mut seen = Seen::default();
-        assert!(!seen.held(), "nothing is not enough");
+        let held = |seen: &Seen| seen.rows().iter().all(|row| row.held == Verdict::Held);
+        assert!(!held(&seen), "nothing is not enough");
         seen.ways.insert(Way::Nobody, rounds(20.0, 0.0, 100.0));
         seen.ways.insert(Way::Asked(Subject::Stock), rounds(100.0, 20.0, 300.0));
         seen.ways.insert(Way::Asked(Subject::Gate), rounds(100.0, 14.0, 280.0));
         assert!((seen.cpu_ratio().unwrap().median - 114.0 / 120.0).abs() < 1e-9);
         assert!((seen.added_p99_ratio().unwrap() - 0.9).abs() < 1e-9);
-        assert!(seen.held());
-        assert!(seen.table().contains("| gate | 100.0 | 14.0 | 114.0 (114.0–114.0) | 1 | 140 | 280 | +90 | +180 |"));
+        assert!(held(&seen));
+        let lines: Vec<String> = seen.rows().iter().map(Row::line).collect();
+        assert!(lines[0].contains("(100.0 + 14.0 µs against 100.0 + 20.0 µs): 0.950 ×"), "{lines:#?}");
+        assert!(lines[1].contains("(0.18 ms against 0.20 ms): 0.900 ×"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("gate: 114.0 µs together, 1/s on one core, p50 +0.09 ms")));
         seen.ways.insert(Way::Asked(Subject::Gate), rounds(100.0, 17.0, 280.0));
-        assert!(!seen.held());
+        assert!(!held(&seen));
         seen.ways.insert(Way::Asked(Subject::Gate), rounds(100.0, 14.0, 301.0));
-        assert!(!seen.held());
+        assert!(!held(&seen));
     }
 }
