@@ -521,8 +521,10 @@ impl Told {
     }
 }
 
+type Context = Vec<(Box<str>, Box<str>)>;
+
 /// Conditions as they count: each once, by name.
-fn conditions(matcher: &Matcher) -> (Vec<(Box<str>, Box<str>)>, Vec<HeaderCondition>) {
+fn conditions(matcher: &Matcher) -> (Context, Vec<HeaderCondition>) {
     let (mut context, mut headers) = (matcher.context_extensions.clone(), matcher.headers.clone());
     context.sort();
     context.dedup();

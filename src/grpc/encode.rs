@@ -11,7 +11,6 @@
 
 mod fields;
 mod message;
-mod typed;
 
 use std::borrow::Cow;
 
@@ -22,7 +21,6 @@ use super::wire;
 use crate::core::answer::{AllowedRequest, Answer, DeniedResponse, Verdict};
 use crate::core::guard::AUTHORIZATION;
 use crate::core::reason::{Reason, RpcCode};
-pub use typed::response;
 
 /// The name of our struct in the filter's dynamic metadata.
 pub const METADATA: &str = "tollgate";

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-/// Bytes before a message on the wire: whether it is compressed, and its length (gRPC over HTTP/2,
-/// Length-Prefixed-Message).
-const PREFIX: usize = 5;
+use super::super::reply::PREFIX;
 
 const VARINT: u8 = 0;
 const LENGTH_DELIMITED: u8 = 2;
@@ -36,6 +34,7 @@ impl Message {
 
     /// Ends the message: its whole frame.
     pub(super) fn into_frame(mut self) -> Bytes {
+        // Not compressed, and its length.
         let length = u32::try_from(self.0.len().saturating_sub(PREFIX)).unwrap_or(u32::MAX);
         if let Some(place) = self.0.get_mut(1..PREFIX) {
             place.copy_from_slice(&length.to_be_bytes());

@@ -1,10 +1,12 @@
+mod typed;
+
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::auth::v3 as auth_pb;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::typed::header;
+use self::typed::header;
 use super::wire::check_response::HttpResponse;
 use super::*;
 use crate::core::answer::DecisionId;

@@ -1,13 +1,11 @@
-//! An answer as a typed message.
+//! An answer as a typed message: what a frame must say.
 
-use super::wire::check_response::HttpResponse;
-use super::wire::value::Kind;
-use super::{AUTHORIZATION, DenialCode, METADATA, one_line, wire};
-use crate::core::answer::{AllowedRequest, Answer, DeniedResponse, Verdict};
-use crate::core::reason::{Reason, RpcCode};
+use super::super::wire::check_response::HttpResponse;
+use super::super::wire::value::Kind;
+use super::super::*;
 
 /// Says an answer in Envoy's terms.
-pub fn response(answer: &Answer) -> wire::CheckResponse {
+pub(super) fn response(answer: &Answer) -> wire::CheckResponse {
     let metadata = metadata(answer);
     match &answer.verdict {
         Verdict::Allow(allowed) if answer.reason.allows() => allow(allowed, metadata),
