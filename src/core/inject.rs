@@ -219,7 +219,7 @@ impl Placeholder {
             Self::Roles(style) => list(principal?.roles(), *style),
             Self::Audience(style) => list(principal?.audience(), *style),
             Self::Claim(name) => claim(principal?.mapped(name)?),
-            Self::Claims => Some(packed(&serde_json::to_vec(principal?.claims()).ok()?)),
+            Self::Claims => Some(packed(&serde_json::to_vec(principal?.claims()?).ok()?)),
         }
     }
 }
