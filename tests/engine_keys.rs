@@ -104,6 +104,7 @@ fn issuer(name: &str, keys: KeySource) -> IssuerSpec {
             extra: Vec::new(),
             audience: path("aud"),
         },
+        kept: tollgate::core::principal::KeptClaims::All,
         wildcard_scope: None,
         credential: CredentialSource::Authorization,
         max_token_bytes: 8192,
@@ -290,6 +291,50 @@ async fn a_changed_issuer_keeps_the_keys_of_an_unchanged_source() {
     engine.reload().await.unwrap();
     let token = key.token("https://other.example");
     assert_eq!(reason(&engine, &token, soon()).await, Reason::KeysUnavailable, "another issuer has keys of its own");
+}
+
+/// What is kept of a token's claims follows from the rules. Rules that ask for nothing else leave the cache as it is;
+/// others begin with an empty one, whose tokens hold what they ask for.
+#[tokio::test]
+async fn a_reload_of_rules_forgets_tokens_only_where_they_ask_for_other_claims() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Key::new("k1");
+    key.publish(&folder.path().join("issuer.pem"));
+    let text = |rules: &str| {
+        format!(
+            "server: {{ check: [{{ listen: '127.0.0.1:0', direction: inbound }}] }}
+issuers: {{ shop: {{ issuer: https://shop.example, algorithms: [ES256], keys: {{ pem: [issuer.pem] }} }} }}
+rules:{rules}"
+        )
+    };
+    let rule = |name: &str, path: &str, more: &str| {
+        format!("\n  - {{ name: {name}, match: {{ paths: [{path}] }}, require: {{ audience: unchecked{more} }} }}")
+    };
+    let first = rule("first", "/", ", claims: [{ path: iss, present: true }]");
+    let rules = Arc::new(Mutex::new(text(&first)));
+    let (deps, lookups) = deps();
+    let (of_engine, base) = (Arc::clone(&rules), folder.path().to_owned());
+    let load = move || tollgate::config::load_from(&of_engine.lock().unwrap(), &base, Path::new("gate.yaml"));
+    let engine = Engine::start(load, deps).await.unwrap();
+    let token = key.token("https://shop.example");
+    let seen = || std::mem::take(&mut *lookups.0.lock().unwrap());
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::Allowed);
+    assert_eq!(seen(), [false]);
+    let running = Arc::clone(&engine.snapshot().issuers()[0]);
+
+    let same = rule("second", "/x", ", scopes: { any: [a] }, claims: [{ path: iss, pattern: '.*' }]");
+    *rules.lock().unwrap() = text(&format!("{first}{same}"));
+    engine.reload().await.unwrap();
+    assert!(Arc::ptr_eq(&running, &engine.snapshot().issuers()[0]));
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::Allowed);
+    assert_eq!(seen(), [true]);
+
+    // The same rule asks for another claim, which the token has.
+    *rules.lock().unwrap() = text(&rule("first", "/", ", claims: [{ path: exp, present: true }]"));
+    engine.reload().await.unwrap();
+    assert!(!Arc::ptr_eq(&running, &engine.snapshot().issuers()[0]));
+    assert_eq!(reason(&engine, &token, soon()).await, Reason::Allowed);
+    assert_eq!(seen(), [false]);
 }
 
 /// Row 215: a provider that does not answer costs a call no more than its deadline, and is what the answer names.

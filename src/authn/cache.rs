@@ -2,25 +2,24 @@
 //!
 //! Only valid tokens are kept, so a flood of bad ones displaces nothing. An entry is never used at or after the token's
 //! `exp`, nor beyond the configured age, nor once the key that verified it would no longer do so. A clock that was
-//! set back makes entries from its future unusable; moka's own monotonic time-to-live bounds them as well.
+//! set back makes entries from its future unusable. Nothing is timed: what has expired is dropped when it is asked for, or
+//! displaced by what came later.
 //!
 //! Tokens that their issuer was asked about are kept here, too, with or without a key, for as long as its answer may be
 //! used. Where the configuration lets answers serve on in an outage they stay for that long, and are only found by who
 //! asks for stale ones.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use moka::Expiry;
-use moka::sync::Cache;
-use serde_json::{Map, Value};
+use aws_lc_rs::digest::{self, Context, SHA256};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::claims;
-use super::jwt::Verified;
 use super::keys::KeySet;
 use super::spec::IssuerSpec;
+use super::verified::Verified;
 use crate::clock::Timestamp;
 
 /// A request that looked at its clock this long before another one did may find what that one left behind. Beyond it, the
@@ -30,7 +29,7 @@ pub(super) const EARLIER: Duration = Duration::from_millis(500);
 /// One issuer's cache.
 #[derive(Debug)]
 pub(super) struct TokenCache {
-    entries: Cache<Key, Arc<Entry>>,
+    entries: Cache<Key, Entry, Weight>,
     /// For tokens that are verified by their signature.
     max_age: Duration,
     /// For those that their issuer was asked about: fresh, and stale beyond that.
@@ -42,34 +41,32 @@ pub(super) struct TokenCache {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConfigDigest([u8; 32]);
 
-/// SHA-256 over the whole token and everything that the issuer's configuration says.
+/// Names a token under one configuration: SHA-256 over the whole token, xored with the digest of everything that the
+/// configuration says. Under one configuration two tokens share a key only where SHA-256 collides. Under two they share
+/// one where the digests of two tokens differ in just what the configurations do, which is as hard to come by; and each
+/// configuration has a cache of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key([u8; 32]);
 
-/// A token's digest, to be completed for each issuer's cache that is asked.
-#[derive(Clone)]
-pub(super) struct TokenDigest(Context);
+/// SHA-256 over a whole token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
     pub(super) fn of(token: &str) -> Self {
-        let mut context = Context::new(&SHA256);
-        context.update(token.as_bytes());
-        Self(context)
+        Self(bytes(&digest::digest(&SHA256, token.as_bytes())))
     }
 
     /// A name for it that no configuration has a part in.
     pub(super) fn alone(self) -> Key {
-        Key(finish(self.0))
+        Key(self.0)
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     verified: Verified,
     validated_at: Timestamp,
-    fresh_for: Duration,
-    time_to_live: Duration,
-    weight: u32,
 }
 
 impl ConfigDigest {
@@ -78,9 +75,9 @@ impl ConfigDigest {
     }
 
     pub(super) fn key(&self, token: &TokenDigest) -> Key {
-        let mut context = token.0.clone();
-        context.update(&self.0);
-        Key(finish(context))
+        let mut key = token.0;
+        key.iter_mut().zip(self.0).for_each(|(byte, of_config)| *byte ^= of_config);
+        Key(key)
     }
 }
 
@@ -90,11 +87,18 @@ impl TokenCache {
         if spec.cache.max_bytes == 0 || spec.cache.max_age.is_zero() {
             return None;
         }
-        let entries = Cache::builder()
-            .max_capacity(spec.cache.max_bytes)
-            .weigher(|_: &Key, entry: &Arc<Entry>| entry.weight)
-            .expire_after(TimeToLive)
-            .build();
+        let room = usize::try_from(spec.cache.max_bytes / USUAL_BYTES).unwrap_or(usize::MAX).min(MOST_RESERVED);
+        let options = OptionsBuilder::new()
+            .weight_capacity(spec.cache.max_bytes)
+            .estimated_items_capacity(room)
+            // Tokens come into use, and expire: what was used often is no promise. Nothing is remembered of what went.
+            .hot_allocation(0.5)
+            .ghost_allocation(0.0)
+            .build()
+            .ok()?;
+        let entries = Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        // Tables that grow copy themselves while requests wait. What is reserved takes no memory before it is used.
+        entries.reserve(room);
         let max_age = spec.cache.max_age;
         let answers = spec.introspection.as_ref().map(|how| (how.active_for.min(max_age), how.stale_for));
         Some(Self { entries, max_age, answers: answers.unwrap_or_default(), leeway: spec.leeway })
@@ -104,16 +108,16 @@ impl TokenCache {
     /// one that none was needed for.
     pub(super) fn find(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Verified> {
         let entry = self.usable(key, keys, now)?;
-        (now.since(entry.validated_at) < entry.fresh_for).then(|| entry.verified.clone())
+        (now.since(entry.validated_at) < self.times_of(&entry.verified).0).then_some(entry.verified)
     }
 
     /// As [`TokenCache::find`], also where the issuer's answer is older than it may be, within the time for which the
     /// configuration lets it serve all the same.
     pub(super) fn find_stale(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Verified> {
-        self.usable(key, keys, now).map(|entry| entry.verified.clone())
+        self.usable(key, keys, now).map(|entry| entry.verified)
     }
 
-    fn usable(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Arc<Entry>> {
+    fn usable(&self, key: &Key, keys: Option<&KeySet>, now: Timestamp) -> Option<Entry> {
         let entry = self.entries.get(key)?;
         let verified = &entry.verified;
         let signed = match (verified.key(), keys) {
@@ -122,77 +126,64 @@ impl TokenCache {
             // No keys at the moment: they may come back.
             (Some(_), None) => return None,
         };
+        let (fresh_for, stale_for) = self.times_of(verified);
         let usable = signed
             && entry.validated_at <= now.saturating_add(EARLIER)
-            && now.since(entry.validated_at) < entry.time_to_live
+            && now.since(entry.validated_at) < fresh_for.saturating_add(stale_for)
             && verified.expires_at().is_none_or(|exp| now < exp)
             && claims::is_begun(verified.not_before(), now, self.leeway);
         if !usable {
-            self.entries.invalidate(key);
+            self.forget(key);
             return None;
         }
         Some(entry)
     }
 
+    /// For how long a token of this kind is used, and for how long beyond that in an outage.
+    fn times_of(&self, verified: &Verified) -> (Duration, Duration) {
+        if verified.is_introspected() { self.answers } else { (self.max_age, Duration::ZERO) }
+    }
+
     /// Keeps a token that was valid at `now`.
     pub(super) fn keep(&self, key: Key, verified: &Verified, now: Timestamp) {
-        let (fresh_for, stale_for) =
-            if verified.is_introspected() { self.answers } else { (self.max_age, Duration::ZERO) };
-        let left = verified.expires_at().map_or(Duration::MAX, |exp| exp.since(now));
-        let time_to_live = fresh_for.saturating_add(stale_for).min(left);
-        if time_to_live.is_zero() {
+        let (fresh_for, stale_for) = self.times_of(verified);
+        let is_over = verified.expires_at().is_some_and(|exp| exp <= now);
+        if is_over || fresh_for.saturating_add(stale_for).is_zero() {
             self.forget(&key);
             return;
         }
-        let weight = u32::try_from(OVERHEAD + object_bytes(verified.claims()) * 2).unwrap_or(u32::MAX);
-        let (verified, validated_at) = (verified.clone(), now);
-        self.entries.insert(key, Arc::new(Entry { verified, validated_at, fresh_for, time_to_live, weight }));
+        self.entries.insert(key, Entry { verified: verified.clone(), validated_at: now });
     }
 
     /// Drops a token that is no longer good.
     pub(super) fn forget(&self, key: &Key) {
-        self.entries.invalidate(key);
+        self.entries.remove(key);
     }
 
     #[cfg(test)]
     fn settle(&self) -> (u64, u64) {
-        self.entries.run_pending_tasks();
-        (self.entries.entry_count(), self.entries.weighted_size())
+        (self.entries.len() as u64, self.entries.weight())
     }
 }
 
-struct TimeToLive;
+/// What an entry takes in all.
+#[derive(Clone, Debug)]
+struct Weight;
 
-impl Expiry<Key, Arc<Entry>> for TimeToLive {
-    fn expire_after_create(&self, _: &Key, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
-        Some(entry.time_to_live)
-    }
-
-    fn expire_after_update(&self, _: &Key, entry: &Arc<Entry>, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.time_to_live)
+impl Weighter<Key, Entry> for Weight {
+    fn weight(&self, _: &Key, entry: &Entry) -> u64 {
+        u64::try_from(TABLE_BYTES + entry.verified.heap_bytes()).unwrap_or(u64::MAX)
     }
 }
 
-/// What an entry takes beside its claims: moka's table, queues and timer, the reference counts, the principal's fields.
-const OVERHEAD: usize = 1024;
+/// What the cache's own tables take for an entry: itself, its state and links, and its place in the index.
+const TABLE_BYTES: usize = size_of::<(Key, Entry)>() + 24;
 
-/// A node of the map holds eleven members, used or not.
-const NODE_BYTES: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+/// What an entry for a service's token takes. The cache's tables are made for so many.
+const USUAL_BYTES: u64 = 512;
 
-/// About what claims take on the heap. The principal repeats some of them: the caller doubles this.
-fn object_bytes(map: &Map<String, Value>) -> usize {
-    let members: usize = map.iter().map(|(name, value)| name.len() + value_bytes(value)).sum();
-    map.len().div_ceil(6) * NODE_BYTES + members
-}
-
-fn value_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len() + 16,
-        Value::Array(items) => 16 + items.iter().map(|item| size_of::<Value>() + value_bytes(item)).sum::<usize>(),
-        Value::Object(map) => object_bytes(map),
-    }
-}
+/// Most entries that the tables are made for at first: 128 MiB of addresses.
+const MOST_RESERVED: usize = 1 << 20;
 
 /// A digest of everything in a spec. Claim paths print alike where one name holds a dot, so they are hashed as well.
 fn digest(spec: &IssuerSpec) -> [u8; 32] {
@@ -203,7 +194,7 @@ fn digest(spec: &IssuerSpec) -> [u8; 32] {
     mapping.audience.hash(&mut hasher);
     (&mapping.client, &mapping.scopes, &mapping.roles).hash(&mut hasher);
     (&mapping.service, &mapping.tenant, &mapping.extra).hash(&mut hasher);
-    finish(hasher.0)
+    bytes(&hasher.0.finish())
 }
 
 struct Sha256Hasher(Context);
@@ -219,9 +210,9 @@ impl Hasher for Sha256Hasher {
     }
 }
 
-fn finish(context: Context) -> [u8; 32] {
+fn bytes(digest: &digest::Digest) -> [u8; 32] {
     let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
         *to = *from;
     }
     out
@@ -232,14 +223,14 @@ mod tests {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::authn::jwt;
     use crate::authn::spec::{
         Algorithm, ClaimMapping, CredentialSource, IssuerClaim, KeySource, TokenCacheSpec, TokenFormat,
     };
-    use crate::core::principal::ClaimPath;
+    use crate::core::principal::{ClaimPath, KeptClaims};
 
     const NOW: i64 = 1_800_000_000;
 
@@ -269,6 +260,7 @@ mod tests {
                 extra: vec![],
                 audience: path("aud"),
             },
+            kept: KeptClaims::All,
             wildcard_scope: None,
             credential: CredentialSource::Authorization,
             max_token_bytes: 64 << 10,
@@ -368,6 +360,36 @@ mod tests {
         assert!(bytes_sent > 2 << 20, "the flood must be larger than the room");
         assert!(weight <= 256 << 10, "{weight}");
         assert!((1..=256).contains(&entries), "{entries}");
+    }
+
+    /// However often they were used.
+    #[test]
+    fn tokens_that_are_gone_make_room_for_those_that_come() {
+        let (spec, mint) = (IssuerSpec { kept: KeptClaims::only([]), ..spec(256 << 10) }, Mint::new());
+        let (cache, keys, config) = (TokenCache::of(&spec).unwrap(), mint.keys("k"), ConfigDigest::of(&spec));
+        let round = |ids: std::ops::Range<u32>, now: Timestamp| {
+            let token = |id: u32| mint.token(&json!({ "exp": NOW + 3600, "sub": format!("service-{id}") }));
+            let hits = ids.map(|id| {
+                let token = token(id);
+                let key = config.key(&TokenDigest::of(&token));
+                let known = cache.find(&key, Some(&keys), now).is_some();
+                if !known {
+                    cache.keep(key, &jwt::validate(&spec, &keys, &token, now).unwrap(), now);
+                }
+                usize::from(known)
+            });
+            hits.sum::<usize>()
+        };
+        for _ in 0..6 {
+            round(0..600, at(0));
+        }
+        assert!(round(0..600, at(0)) > 500);
+        // Ten minutes on nobody sends those any more.
+        for _ in 0..4 {
+            round(1000..1400, at(600));
+        }
+        let hits = round(1000..1400, at(600));
+        assert!(hits > 380, "{hits}");
     }
 
     #[test]

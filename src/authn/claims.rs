@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::shown;
 use super::spec::{IssuerClaim, IssuerSpec};
-use super::trace::{Check, Failure, Trace};
+use super::trace::{Check, Failure, Trace, lazily};
 use crate::clock::Timestamp;
 use crate::core::caller::Thumbprint;
 use crate::core::reason::Reason;
@@ -76,21 +76,21 @@ pub(super) fn check_times(
         let detail = format!("`exp` is {exp:?}, it is {now:?}, the leeway is {leeway:?}");
         return Err(Check::Expiry.fails(Reason::TokenExpired, detail));
     }
-    trace.passed(Check::Expiry, format_args!("{}, it is {now:?}", seen_time("exp", exp)));
+    trace.passed(Check::Expiry, format_args!("{}, it is {now:?}", lazily(|| seen_time("exp", exp))));
 
     let nbf = time(Check::NotBefore, "nbf")?;
     if let Some(nbf) = nbf.filter(|nbf| now.saturating_add(leeway) < *nbf) {
         let detail = format!("`nbf` is {nbf:?}, it is {now:?}, the leeway is {leeway:?}");
         return Err(Check::NotBefore.fails(Reason::TokenNotYetValid, detail));
     }
-    trace.passed(Check::NotBefore, format_args!("{}", seen_time("nbf", nbf)));
+    trace.passed(Check::NotBefore, format_args!("{}", lazily(|| seen_time("nbf", nbf))));
 
     let iat = time(Check::IssuedAt, "iat")?;
     if let Some(iat) = iat.filter(|iat| now.saturating_add(leeway) < *iat) {
         let detail = format!("`iat` is {iat:?}, it is {now:?}, the leeway is {leeway:?}");
         return Err(Check::IssuedAt.fails(Reason::TokenIssuedInFuture, detail));
     }
-    trace.passed(Check::IssuedAt, format_args!("{}", seen_time("iat", iat)));
+    trace.passed(Check::IssuedAt, format_args!("{}", lazily(|| seen_time("iat", iat))));
 
     let lifetime = exp.map(|exp| exp.since(iat.unwrap_or(now)));
     if let (Some(lifetime), Some(max)) = (lifetime, spec.max_lifetime)
@@ -159,16 +159,20 @@ const OTHER_CLAIMS: [&str; 4] = ["at_hash", "c_hash", "s_hash", "events"];
 pub(super) fn check_kind(claims: &Claims) -> Result<(), Failure> {
     let refuse = |detail: String| Err(Check::Type.fails(Reason::TokenType, detail));
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    if let Some(typ) = text("typ").filter(|typ| OTHER_TYPES.contains(&&*typ.to_ascii_lowercase())) {
+    if let Some(typ) = text("typ").filter(|typ| is_one_of(typ, &OTHER_TYPES)) {
         return refuse(format!("the claim `typ` is {}, which is not an access token's", shown(typ)));
     }
-    if let Some(kind) = text("token_use").filter(|kind| OTHER_USES.contains(&&*kind.to_ascii_lowercase())) {
+    if let Some(kind) = text("token_use").filter(|kind| is_one_of(kind, &OTHER_USES)) {
         return refuse(format!("the claim `token_use` is {}, which is not an access token's", shown(kind)));
     }
     match OTHER_CLAIMS.iter().find(|name| claims.contains_key(**name)) {
         Some(name) => refuse(format!("the claim `{name}` belongs to another kind of token")),
         None => Ok(()),
     }
+}
+
+fn is_one_of(text: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
 
 /// The types of `sub` and of the audience, and the length of the chain of actors.

@@ -97,7 +97,7 @@ impl Run {
                 let checked = Checked::check(spec, jwt, now, trace)?;
                 let signed = issuer.verify(checked, Instant::now() + LONGEST_WAIT, trace).await?;
                 if !spec.introspects_jwts() {
-                    return signed.alone(spec);
+                    return signed.alone(spec, issuer.origin());
                 }
                 (issuer, Some(signed))
             }

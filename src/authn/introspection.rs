@@ -33,11 +33,13 @@ use super::cache::{Key, TokenCache, TokenDigest};
 use super::claims::Claims;
 use super::error::AuthnError;
 use super::keys::KeySet;
+use super::mapping;
 use super::spec::{IntrospectionSpec, IssuerSpec};
 use super::trace::{Check, Failure, Trace, Unwatched};
 use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
 use crate::core::event::{Event, Events, IntrospectionOutcome};
+use crate::core::principal::Origin;
 use crate::core::reason::Reason;
 use crate::provider::{Endpoint, Flights, Provider};
 use answer::{Answer, MAX_BYTES, NoAnswer};
@@ -51,6 +53,7 @@ const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Introspector {
     spec: Arc<IssuerSpec>,
+    origin: Arc<Origin>,
     how: IntrospectionSpec,
     provider: Arc<Provider>,
     cache: Option<Arc<TokenCache>>,
@@ -120,6 +123,7 @@ impl Introspector {
         }
         Some(Self {
             spec: Arc::clone(spec),
+            origin: mapping::origin(spec),
             budget: Budget::new(&how.unknown, provider.spec().max_in_flight),
             provider,
             cache: cache.cloned(),
@@ -190,7 +194,7 @@ impl Introspector {
             Err(why) => return (None, Err(Failure { check: Check::Introspection, error: no_answer(&why) })),
         };
         trace.passed(Check::Introspection, format_args!("active"));
-        let verdict = judge::judge(&self.spec, own, said.clone(), self.how.active_for, now, trace);
+        let verdict = judge::judge((&self.spec, &self.origin), own, said.clone(), self.how.active_for, now, trace);
         (Some(said), verdict)
     }
 
@@ -244,7 +248,7 @@ impl Introspector {
             Ok(Answer::Active(said)) => {
                 self.report(IntrospectionOutcome::Active);
                 self.memory.called(bare, true);
-                judge::judge(&self.spec, own, said, self.how.active_for, now, &mut Unwatched)
+                judge::judge((&self.spec, &self.origin), own, said, self.how.active_for, now, &mut Unwatched)
             }
             Ok(Answer::Inactive) => {
                 self.report(IntrospectionOutcome::Inactive);

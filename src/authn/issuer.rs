@@ -12,6 +12,7 @@ use super::error::AuthnError;
 use super::introspection::{Introspector, Question};
 use super::jwt::{Checked, Token};
 use super::keys::KeySet;
+use super::mapping;
 use super::select::{self, Selected};
 use super::spec::IssuerSpec;
 use super::store::{Deps, KeyFileError, KeyStore};
@@ -19,6 +20,7 @@ use super::trace::{Check, Failure, Trace, Unwatched};
 use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
 use crate::core::event::{Event, Events};
+use crate::core::principal::Origin;
 use crate::core::reason::Reason;
 use crate::provider::Provider;
 use crate::turns::Turns;
@@ -39,6 +41,7 @@ pub struct Issuer {
     provider: Option<Arc<Provider>>,
     introspector: Option<Arc<Introspector>>,
     header: Arc<str>,
+    origin: Arc<Origin>,
     events: Arc<dyn Events>,
     turns: Arc<Turns>,
 }
@@ -89,7 +92,7 @@ impl Issuer {
             None => Introspector::of(&spec, of_provider, of_cache, &events),
         };
         let header = header_name(&spec.credential).into();
-        let config = ConfigDigest::of(&spec);
+        let (config, origin) = (ConfigDigest::of(&spec), mapping::origin(&spec));
         Arc::new(Self {
             spec,
             keys,
@@ -98,6 +101,7 @@ impl Issuer {
             provider,
             introspector,
             header,
+            origin,
             events,
             turns: Arc::clone(&deps.turns),
         })
@@ -159,6 +163,11 @@ impl Issuer {
         &self.header
     }
 
+    /// What whoever its tokens speak for has in common.
+    pub fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
     pub(super) fn introspector(&self) -> Option<&Arc<Introspector>> {
         self.introspector.as_ref()
     }
@@ -199,7 +208,7 @@ impl Issuer {
                 let checked = Checked::check(&self.spec, jwt, now, trace)?;
                 let signed = self.verify(checked, give_up, trace).await?;
                 if !self.spec.introspects_jwts() {
-                    let verified = signed.alone(&self.spec)?;
+                    let verified = signed.alone(&self.spec, &self.origin)?;
                     if let Some(cache) = &self.cache {
                         cache.keep(key, &verified, now);
                     }
@@ -219,7 +228,8 @@ impl Issuer {
 
     /// The token with this digest, if it is known and as good as if it were validated now.
     pub(super) fn find_cached(&self, digest: &TokenDigest, now: Timestamp) -> Option<Verified> {
-        self.cache.as_ref()?.find(&self.cache_key(digest), self.current_keys().as_deref(), now)
+        let (cache, key) = (self.cache.as_ref()?, self.cache_key(digest));
+        self.keys.peek(now, |keys| cache.find(&key, keys, now))
     }
 
     /// Names a token under this configuration.

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Deepest nesting of arrays and objects.
@@ -139,11 +140,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut map = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if map.contains_key(&name) {
-                return Err(self.refuse(JsonError::Duplicate));
-            }
-            let value = members.next_value_seed(inner)?;
-            map.insert(name, value);
+            let Entry::Vacant(place) = map.entry(name) else { return Err(self.refuse(JsonError::Duplicate)) };
+            place.insert(members.next_value_seed(inner)?);
         }
         Ok(Value::Object(map))
     }

@@ -6,8 +6,6 @@
 //! becomes [`Verified`] as it is, or together with what the issuer says of it (module `introspection`). A principal
 //! comes out of the last alone, and only against proof of possession where the token asks for one.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
 use super::claims::{self, Claims, Validity};
@@ -15,9 +13,11 @@ use super::error::{AuthnError, shown};
 use super::jose::{Compact, Header};
 use super::json;
 use super::keys::KeySet;
+pub use super::keys::UsedKey;
+use super::mapping;
 use super::spec::{Algorithm, IssuerClaim, IssuerSpec, KeySource};
-use super::trace::{Check, Failure, Trace, Unwatched};
-pub use super::verified::{Signed, UsedKey, Verified};
+use super::trace::{Check, Failure, Trace, Unwatched, lazily};
+pub use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
 use crate::core::caller::Thumbprint;
 use crate::core::reason::Reason;
@@ -29,7 +29,7 @@ use crate::core::reason::Reason;
 pub fn validate(spec: &IssuerSpec, keys: &KeySet, token: &str, now: Timestamp) -> Result<Verified, AuthnError> {
     let trace = &mut Unwatched;
     let token = Token::decode(token, spec.max_token_bytes, trace)?;
-    Ok(Checked::check(spec, token, now, trace)?.verify(keys, trace)?.alone(spec)?)
+    Ok(Checked::check(spec, token, now, trace)?.verify(keys, trace)?.alone(spec, &mapping::origin(spec))?)
 }
 
 /// A token that could be read. Nothing in it is verified.
@@ -114,7 +114,7 @@ impl<'s, 't> Checked<'s, 't> {
         if !claims::is_of(&spec.issuer, iss) {
             return Err(unclaimed(std::iter::once(&spec.issuer), iss));
         }
-        trace.passed(Check::Issuer, format_args!("{}", iss.map_or_else(|| "no `iss`".to_owned(), shown)));
+        trace.passed(Check::Issuer, format_args!("{}", lazily(|| iss.map_or_else(|| "no `iss`".to_owned(), shown))));
         let algorithm = algorithm(spec, &token.header)?;
         trace.passed(Check::Algorithm, format_args!("`{}`", algorithm.as_str()));
         let kid = token.header.kid();
@@ -123,12 +123,12 @@ impl<'s, 't> Checked<'s, 't> {
                 Check::KeyId.fails(Reason::UnknownKey, "there is no `kid`, which this issuer's tokens must have")
             );
         }
-        trace.passed(Check::KeyId, format_args!("{}", kid.map_or_else(|| "no `kid`".to_owned(), shown)));
+        trace.passed(Check::KeyId, format_args!("{}", lazily(|| kid.map_or_else(|| "no `kid`".to_owned(), shown))));
         let validity = claims::check_times(spec, claims, now, claims::Expiry::Required, trace)?;
         token.header.check_type(spec.rfc9068)?;
         claims::check_kind(claims)?;
-        trace
-            .passed(Check::Type, format_args!("{}", token.header.text("typ").map_or_else(|| "no `typ`".into(), shown)));
+        let typ = token.header.text("typ");
+        trace.passed(Check::Type, format_args!("{}", lazily(|| typ.map_or_else(|| "no `typ`".into(), shown))));
         claims::check_types(spec, claims)?;
         if !spec.introspects_jwts() {
             // What is not there may come with the answer.
@@ -149,25 +149,24 @@ impl<'s, 't> Checked<'s, 't> {
     /// # Errors
     /// No key fits, or none that does made the signature.
     pub fn verify(self, keys: &KeySet, trace: &mut dyn Trace) -> Result<Signed, Failure> {
-        let kid: Option<Arc<str>> = self.lookup_id().map(Arc::from);
+        let kid = self.lookup_id();
         let (mut tried, mut made_by) = (0_usize, None);
-        for key in keys.candidates(kid.as_deref(), self.algorithm) {
+        for key in keys.candidates(kid, self.algorithm) {
             tried += 1;
             if key.verify(self.algorithm, self.token.compact.signed, &self.token.compact.signature) {
-                made_by = Some(*key.fingerprint());
+                made_by = key.used(self.algorithm, kid.is_some());
                 break;
             }
         }
         if tried == 0 {
-            return Err(self.no_key(kid.as_deref(), keys));
+            return Err(self.no_key(kid, keys));
         }
         trace.passed(Check::Key, format_args!("{tried} of {} keys tried", keys.len()));
-        let Some(fingerprint) = made_by else {
+        let Some(key) = made_by else {
             let detail = format!("none of the {tried} keys that fit made this signature");
             return Err(Check::Signature.fails(Reason::TokenSignature, detail));
         };
         trace.passed(Check::Signature, format_args!("`{}`", self.algorithm.as_str()));
-        let key = UsedKey { fingerprint, kid, algorithm: self.algorithm };
         Ok(Signed { claims: self.token.claims, validity: self.validity, bound_to: self.bound_to, key })
     }
 

@@ -11,9 +11,14 @@ mod ed25519;
 mod jwk;
 mod material;
 mod pem;
+mod used;
 
 pub use jwk::{KeySetError, Published, Refusal};
 pub use pem::{PemError, PemProblem};
+pub use used::UsedKey;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::signature::ParsedPublicKey;
 
@@ -28,7 +33,17 @@ pub type Fingerprint = [u8; 32];
 pub struct VerifyingKey {
     id: Option<Box<str>>,
     fingerprint: Fingerprint,
-    verifiers: Vec<(Algorithm, ParsedPublicKey)>,
+    verifiers: Vec<Verifier>,
+}
+
+/// A key as it is used with one algorithm.
+#[derive(Debug)]
+struct Verifier {
+    algorithm: Algorithm,
+    key: ParsedPublicKey,
+    /// What tokens remember that it verified: found by its id, or among all.
+    by_id: Arc<UsedKey>,
+    among_all: Arc<UsedKey>,
 }
 
 impl VerifyingKey {
@@ -52,23 +67,37 @@ impl VerifyingKey {
     /// ECDSA signatures are the two numbers side by side (RFC 7518 §3.4), never DER. PSS salts are as long as the
     /// digest (RFC 7518 §3.5).
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        self.verifier(algorithm).is_some_and(|key| key.verify_sig(message, signature).is_ok())
+        self.verifier(algorithm).is_some_and(|of| of.key.verify_sig(message, signature).is_ok())
     }
 
-    fn verifier(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
-        self.verifiers.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+    /// What a token is to remember that it verified, looked for by its id or not. `None` where it does not fit.
+    pub(super) fn used(&self, algorithm: Algorithm, by_id: bool) -> Option<Arc<UsedKey>> {
+        let of = self.verifier(algorithm)?;
+        Some(Arc::clone(if by_id { &of.by_id } else { &of.among_all }))
+    }
+
+    fn verifier(&self, algorithm: Algorithm) -> Option<&Verifier> {
+        self.verifiers.iter().find(|of| of.algorithm == algorithm)
     }
 
     /// Checks the material and parses it for every algorithm of its type, or for the one it is bound to.
     fn new(id: Option<Box<str>>, material: &Material, only: Option<Algorithm>) -> Result<Self, &'static str> {
-        let verifiers = material.verifiers(only)?;
-        Ok(Self { id, fingerprint: material.fingerprint(), verifiers })
+        let (verifiers, fingerprint) = (material.verifiers(only)?, material.fingerprint());
+        let used = |id: Option<&str>, algorithm| Arc::new(UsedKey::new(fingerprint, id.map(Box::from), algorithm));
+        let verifier = |(algorithm, key)| Verifier {
+            algorithm,
+            key,
+            by_id: used(id.as_deref(), algorithm),
+            among_all: used(None, algorithm),
+        };
+        let verifiers = verifiers.into_iter().map(verifier).collect();
+        Ok(Self { id, fingerprint, verifiers })
     }
 
     fn same_as(&self, other: &Self) -> bool {
         self.id == other.id
             && self.fingerprint == other.fingerprint
-            && self.verifiers.iter().map(|(algorithm, _)| algorithm).eq(other.verifiers.iter().map(|(known, _)| known))
+            && self.verifiers.iter().map(|of| of.algorithm).eq(other.verifiers.iter().map(|of| of.algorithm))
     }
 }
 
@@ -80,7 +109,12 @@ pub struct KeySet {
     unusable: Vec<Box<str>>,
     /// Whether the keys came without ids, so that a token's `kid` says nothing.
     anonymous: bool,
+    /// Tells it from every other set that has keys.
+    serial: u64,
 }
+
+/// The last [`KeySet::serial`].
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 impl KeySet {
     /// Most keys tried for one token.
@@ -139,6 +173,7 @@ impl KeySet {
     fn push(&mut self, key: VerifyingKey) {
         if !self.keys.iter().any(|known| known.same_as(&key)) {
             self.keys.push(key);
+            self.serial = SERIAL.fetch_add(1, Ordering::Relaxed) + 1;
         }
     }
 }

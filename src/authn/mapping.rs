@@ -1,18 +1,36 @@
 //! From claims to a [`Principal`], as the issuer's configuration maps them. Texts that are empty are absent, and a claim
 //! of the wrong type yields nothing rather than something.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::claims::Claims;
-use super::spec::IssuerSpec;
+use super::spec::{IssuerClaim, IssuerSpec};
 use crate::clock::Timestamp;
 use crate::core::caller::Thumbprint;
-use crate::core::principal::{ClaimPath, Parts, Principal};
+use crate::core::principal::{ClaimPath, KeptClaims, Origin, Parts, Principal};
+
+/// What all principals of an issuer share.
+pub(super) fn origin(spec: &IssuerSpec) -> Arc<Origin> {
+    let issuer_url = match &spec.issuer {
+        IssuerClaim::Exact(iss) => Some(Arc::clone(iss)),
+        IssuerClaim::Absent => None,
+    };
+    let mapped = spec.claims.extra.clone();
+    // Those that have a name of their own are kept whoever asks for them.
+    let kept = match &spec.kept {
+        KeptClaims::All => KeptClaims::All,
+        KeptClaims::Only(paths) => KeptClaims::only(paths.iter().chain(mapped.iter().map(|(_, path)| path)).cloned()),
+    };
+    Arc::new(Origin { issuer: Arc::clone(&spec.name), issuer_url, mapped, kept })
+}
 
 /// Whom verified claims speak for. `own` are those that the token itself holds, where its issuer added others: of two
 /// places for one thing, what the token says counts.
 pub(super) fn principal(
     spec: &IssuerSpec,
+    origin: &Arc<Origin>,
     own: Option<&Claims>,
     claims: Claims,
     expires_at: Timestamp,
@@ -21,12 +39,10 @@ pub(super) fn principal(
     let mapping = &spec.claims;
     let told_by = |paths: &[ClaimPath]| own.filter(|own| is_told(paths, own)).unwrap_or(&claims);
     let one = |path: &ClaimPath| path.find(&claims).and_then(Value::as_str);
-    let mapped = mapping.extra.iter().filter_map(|(name, path)| Some((&**name, path.find(&claims)?.clone())));
     let of_roles = told_by(&mapping.roles);
     let roles = mapping.roles.iter().filter_map(|path| texts(path.find(of_roles).filter(|v| v.is_array())?)).flatten();
     let (scopes, every_scope) = scopes(spec, told_by(&mapping.scopes));
     let parts = Parts {
-        issuer: &spec.name,
         issuer_url: claims.get("iss").and_then(Value::as_str),
         subject: one(&mapping.subject),
         client: mapping.client.iter().find_map(|path| path.find(told_by(&mapping.client)).and_then(single)),
@@ -36,12 +52,11 @@ pub(super) fn principal(
         scopes,
         every_scope,
         roles: roles.collect(),
-        mapped: mapped.collect(),
         expires_at,
         bound_to,
-        claims: claims.clone(),
+        ..Parts::from(Arc::clone(origin))
     };
-    parts.into()
+    Principal::from(parts).with_claims(claims)
 }
 
 /// Whether one of these paths leads somewhere.

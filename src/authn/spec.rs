@@ -9,6 +9,7 @@ use url::Url;
 
 pub use crate::core::algorithm::Algorithm;
 use crate::core::principal::ClaimPath;
+pub use crate::core::principal::KeptClaims;
 use crate::net::spec::Transport;
 use crate::provider::spec::{ClientSpec, ProviderSpec};
 
@@ -36,6 +37,8 @@ pub struct IssuerSpec {
     pub rfc9068: bool,
     /// Where identity is found in the claims.
     pub claims: ClaimMapping,
+    /// Which claims are kept of a token that was verified: all that rules look at by themselves.
+    pub kept: KeptClaims,
     /// The scope that stands for every scope.
     pub wildcard_scope: Option<Box<str>>,
     /// Which request header carries the token.
@@ -250,6 +253,7 @@ pub(super) mod tests {
                 extra: vec![("plan".into(), path("plan")), ("granted".into(), path("scope"))],
                 audience: path("aud"),
             },
+            kept: KeptClaims::All,
             wildcard_scope: None,
             credential: CredentialSource::Authorization,
             max_token_bytes: 8192,

@@ -118,6 +118,16 @@ impl KeyStore {
         current
     }
 
+    /// Looks at the keys to use at `now`, for callers that are done at once.
+    pub(super) fn peek<T>(&self, now: Timestamp, look: impl FnOnce(Option<&KeySet>) -> T) -> T {
+        self.slot.peek(now, |keys| {
+            if let (None, Some(remote)) = (keys, &self.remote) {
+                remote.nudge();
+            }
+            look(keys)
+        })
+    }
+
     /// Fetches again because a token named an unknown key, or waits for the flight that is already under way. At once
     /// where the source is a file, the id was missed lately, or the cooldown is on. The caller decides how long to wait:
     /// a caller that gives up leaves the fetch running.

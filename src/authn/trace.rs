@@ -141,6 +141,19 @@ impl Trace for Unwatched {
     fn passed(&mut self, _: Check, _: fmt::Arguments<'_>) {}
 }
 
+/// A detail that is only put together where somebody asks for it.
+pub(super) fn lazily(text: impl Fn() -> String) -> impl fmt::Display {
+    Lazily(text)
+}
+
+struct Lazily<F>(F);
+
+impl<F: Fn() -> String> fmt::Display for Lazily<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0())
+    }
+}
+
 /// How one check of a report ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
-
 use super::claims::{self, Claims, Validity};
 use super::error::AuthnError;
-use super::keys::{Fingerprint, KeySet, VerifyingKey};
+use super::keys::UsedKey;
 use super::mapping;
-use super::spec::{Algorithm, IssuerSpec};
+use super::spec::IssuerSpec;
 use super::trace::Failure;
 use crate::clock::Timestamp;
 use crate::core::caller::{Caller, Thumbprint};
-use crate::core::principal::Principal;
+use crate::core::principal::{Origin, Principal};
 use crate::core::reason::Reason;
 
 /// A JWT that this issuer signed, and that is valid by what it says itself.
@@ -21,7 +19,7 @@ pub struct Signed {
     pub(super) claims: Claims,
     pub(super) validity: Validity,
     pub(super) bound_to: Option<Thumbprint>,
-    pub(super) key: UsedKey,
+    pub(super) key: Arc<UsedKey>,
 }
 
 impl Signed {
@@ -29,26 +27,10 @@ impl Signed {
     ///
     /// # Errors
     /// Claims that are missing.
-    pub fn alone(self, spec: &IssuerSpec) -> Result<Verified, Failure> {
+    pub fn alone(self, spec: &IssuerSpec, origin: &Arc<Origin>) -> Result<Verified, Failure> {
         claims::check_profile(spec, &self.claims)?;
         let Self { claims, validity, bound_to, key } = self;
-        Ok(Verified::new(spec, None, claims, validity, bound_to, Evidence::Signature(key)))
-    }
-}
-
-/// Which key verified a token, and how it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsedKey {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) kid: Option<Arc<str>>,
-    pub(super) algorithm: Algorithm,
-}
-
-impl UsedKey {
-    /// Whether these keys would verify the token as well: the same key under the same id, for the same algorithm.
-    pub fn is_in(&self, keys: &KeySet) -> bool {
-        let same = |key: &VerifyingKey| *key.fingerprint() == self.fingerprint;
-        keys.candidates(self.kid.as_deref(), self.algorithm).any(same)
+        Ok(Verified::new((spec, origin), None, claims, validity, bound_to, Evidence::Signature(key)))
     }
 }
 
@@ -56,40 +38,46 @@ impl UsedKey {
 #[derive(Clone, Debug)]
 pub(super) enum Evidence {
     /// The issuer signed it.
-    Signature(UsedKey),
+    Signature(Arc<UsedKey>),
     /// The issuer said so when asked at this time. It also signed it, where there is a key.
     Answer {
-        key: Option<UsedKey>,
+        key: Option<Arc<UsedKey>>,
         /// For how long the issuer's word counts where it names no end itself.
         until: Timestamp,
     },
 }
 
 /// A token that is this issuer's and that is good. Whom it speaks for is told against proof of possession.
+///
+/// Caches hold a million of these.
 #[derive(Clone, Debug)]
 pub struct Verified {
     principal: Arc<Principal>,
-    validity: Validity,
-    evidence: Evidence,
+    key: Option<Arc<UsedKey>>,
+    not_before: Option<Timestamp>,
+    /// Whether it says itself when it expires.
+    ends: bool,
+    introspected: bool,
 }
 
 impl Verified {
     pub(super) fn new(
-        spec: &IssuerSpec,
+        (spec, origin): (&IssuerSpec, &Arc<Origin>),
         own: Option<&Claims>,
         claims: Claims,
         validity: Validity,
         bound_to: Option<Thumbprint>,
         evidence: Evidence,
     ) -> Self {
-        let expires_at = match (validity.expires_at, &evidence) {
-            (Some(expires_at), _) => expires_at,
-            (None, Evidence::Answer { until, .. }) => *until,
-            // Such a token does not pass the checks; if it did, it would be of no use.
-            (None, Evidence::Signature(_)) => Timestamp::from_unix_seconds(0),
+        let (key, introspected, until) = match evidence {
+            // Such a token does not pass the checks without `exp`; if it did, it would be of no use.
+            Evidence::Signature(key) => (Some(key), false, Timestamp::from_unix_seconds(0)),
+            Evidence::Answer { key, until } => (key, true, until),
         };
-        let principal = Arc::new(mapping::principal(spec, own, claims, expires_at, bound_to));
-        Self { principal, validity, evidence }
+        let expires_at = validity.expires_at.unwrap_or(until);
+        let principal = Arc::new(mapping::principal(spec, origin, own, claims, expires_at, bound_to));
+        let (ends, not_before) = (validity.expires_at.is_some(), validity.not_before);
+        Self { principal, key, not_before, ends, introspected }
     }
 
     /// Whom the token speaks for, if it is not bound to a certificate or the caller showed that one (RFC 8705 §3).
@@ -113,24 +101,21 @@ impl Verified {
 
     /// The key that verified it; an opaque token has none.
     pub fn key(&self) -> Option<&UsedKey> {
-        match &self.evidence {
-            Evidence::Signature(key) => Some(key),
-            Evidence::Answer { key, .. } => key.as_ref(),
-        }
+        self.key.as_deref()
     }
 
     /// Whether its issuer was asked about it.
     pub(super) fn is_introspected(&self) -> bool {
-        matches!(self.evidence, Evidence::Answer { .. })
+        self.introspected
     }
 
     /// `exp`, where it has one.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
-        self.validity.expires_at
+        self.ends.then(|| self.principal.expires_at())
     }
 
     pub(super) fn not_before(&self) -> Option<Timestamp> {
-        self.validity.not_before
+        self.not_before
     }
 
     /// This token, if it is still good at another time than that for which it was verified.
@@ -144,7 +129,8 @@ impl Verified {
         Ok(self)
     }
 
-    pub(super) fn claims(&self) -> &Map<String, Value> {
-        self.principal.claims()
+    /// About what it takes on the heap, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.principal.heap_bytes()
     }
 }

@@ -9,6 +9,7 @@ pub(super) mod headers;
 pub(super) mod inject;
 pub(super) mod introspection;
 pub(super) mod issuer;
+pub(super) mod kept;
 pub(super) mod matching;
 pub(super) mod preset;
 pub(super) mod provider;

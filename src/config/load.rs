@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::build::denial;
 use super::build::headers;
 use super::build::inject::Spellings;
+use super::build::kept;
 use super::build::require::{Issuers, Reader};
 use super::build::rule::Rules;
 use super::build::trust::{Listeners, Twins};
@@ -240,6 +241,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     if !said {
         at.error("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
     }
+    let kept = kept::by_issuer(issuers.specs.len(), &specs, &tokens);
     // Rules that are left out for their errors say nothing about the ties among the others.
     let table = match PolicyTable::compile(specs, &identity_headers) {
         Ok(table) => Some(table.with_default_denial(style)),
@@ -255,6 +257,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         }
     };
     drop(rules);
+    kept::settle(&mut issuers.specs, kept);
     Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table? })
 }
 

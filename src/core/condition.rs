@@ -57,7 +57,7 @@ impl ClaimCondition {
     /// Judges the condition.
     ///
     /// # Errors
-    /// Where a value is there that cannot be judged: a number that cannot be compared exactly, a query
+    /// Where a value is there that cannot be judged: a claim that was not kept, a number that cannot be compared exactly, a query
     /// parameter that is repeated or not text, a nested claim that must be absent from something that is no object.
     pub fn holds(
         &self,
@@ -65,10 +65,10 @@ impl ClaimCondition {
         facts: &RequestFacts<'_>,
         params: &PathParams<'_>,
     ) -> Result<bool, ConditionError> {
-        let claim = self.path.find(principal.claims());
+        let claim = principal.claim(&self.path).map_err(|_| ConditionError)?;
         Ok(match &self.test {
             ClaimTest::Present => !matches!(claim, None | Some(Value::Null)),
-            ClaimTest::Absent if self.path.is_blocked(principal.claims()) => return Err(ConditionError),
+            ClaimTest::Absent if principal.is_blocked(&self.path) != Ok(false) => return Err(ConditionError),
             ClaimTest::Absent => matches!(claim, None | Some(Value::Null)),
             ClaimTest::Equals(want) => equal(claim, want)?,
             ClaimTest::In(want) => one_of(claim, want)?,

@@ -222,7 +222,7 @@ impl Placeholder {
             Self::Roles(style) => list(principal?.roles(), *style, into),
             Self::Audience(style) => list(principal?.audience(), *style, into),
             Self::Claim(name) => claim(principal?.mapped(name)?, into),
-            Self::Claims => packed(&serde_json::to_vec(principal?.claims()).ok()?, into),
+            Self::Claims => packed(&serde_json::to_vec(principal?.claims()?).ok()?, into),
         }
     }
 }

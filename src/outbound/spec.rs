@@ -7,6 +7,11 @@ use std::time::Duration;
 use crate::core::rule::{IssuerIndex, TokenIndex};
 use crate::provider::spec::{ClientSpec, ProviderSpec};
 
+/// The claim that a token which was exchanged must share with the one that it was exchanged for.
+pub const SUB: &str = "sub";
+/// The claim that tells how often a token was exchanged (RFC 8693 §4.1).
+pub const ACT: &str = "act";
+
 /// A token that rules attach to requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSpec {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::spec::{ACT, SUB};
 use crate::authn::{AuthnError, Issuer};
 use crate::clock::Timestamp;
-use crate::core::principal::Principal;
+use crate::core::principal::{ClaimPath, NotKept, Principal};
 use crate::core::reason::Reason;
 use crate::secret::Secret;
 
@@ -34,17 +35,20 @@ impl fmt::Debug for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// Refuses a token that was handed on more often than [`MAX_ACTORS`] times. `may_act` (§4.4) is the provider's to
+    /// Refuses a token that nothing can be said of, and one that was handed on more often than [`MAX_ACTORS`] times. `may_act` (§4.4) is the provider's to
     /// judge.
     pub(super) fn check_actors(&self) -> Result<(), AuthnError> {
-        let (mut actors, mut act) = (0, self.principal.claims().get("act"));
+        let kept = |name| self.principal.claim(&ClaimPath::named(name));
+        let not_kept = |error: NotKept| AuthnError::new(Reason::InternalError, error.to_string());
+        kept(SUB).map_err(not_kept)?;
+        let (mut actors, mut act) = (0, kept(ACT).map_err(not_kept)?);
         while let Some(actor) = act {
             actors += 1;
             if actors > MAX_ACTORS {
                 let detail = format!("the token names more than {MAX_ACTORS} actors");
                 return Err(AuthnError::new(Reason::ActorChain, detail));
             }
-            act = actor.get("act");
+            act = actor.get(ACT);
         }
         Ok(())
     }
@@ -66,7 +70,7 @@ impl From<Subject<'_>> for OwnSubject {
             token: Secret::new(subject.token),
             expires_at: subject.expires_at,
             issuer: Arc::clone(subject.issuer),
-            sub: subject.principal.claims().get("sub").and_then(Value::as_str).map(Into::into),
+            sub: subject.principal.claim(&ClaimPath::named(SUB)).ok().flatten().and_then(Value::as_str).map(Into::into),
         }
     }
 }

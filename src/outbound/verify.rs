@@ -70,9 +70,9 @@ pub(super) async fn inspect(
     {
         return Err(unusable(&format!("the new token is not meant for {}", shown(lacking))));
     }
-    check_scopes(spec, issuer, &principal)?;
+    check_scopes(spec, issuer, &principal, &jwt.claims)?;
     if let Some(subject) = subject {
-        check_subject(subject, issuer, &principal)?;
+        check_subject(subject, issuer, &jwt.claims)?;
     }
     jwt.verified_by = Some(Arc::clone(&issuer.spec().name));
     Ok(Some(jwt))
@@ -136,13 +136,18 @@ async fn verify(issuer: &Issuer, token: &str, now: Timestamp) -> Result<Arc<Prin
         keys = issuer.keys().current().map_err(unavailable)?;
     }
     let signed = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
-    let verified = signed.alone(issuer.spec()).map_err(|failure| failure.error)?;
+    let verified = signed.alone(issuer.spec(), issuer.origin()).map_err(|failure| failure.error)?;
     verified.prove(&Caller::new("", ""))
 }
 
 /// The scope claim, where there is one.
-fn check_scopes(spec: &TokenSpec, issuer: &Issuer, principal: &Principal) -> Result<(), AuthnError> {
-    let told = issuer.spec().claims.scopes.iter().any(|path| path.find(principal.claims()).is_some());
+fn check_scopes(
+    spec: &TokenSpec,
+    issuer: &Issuer,
+    principal: &Principal,
+    claims: &Map<String, Value>,
+) -> Result<(), AuthnError> {
+    let told = issuer.spec().claims.scopes.iter().any(|path| path.find(claims).is_some());
     if spec.scopes.is_empty() || !told {
         return Ok(());
     }
@@ -158,12 +163,12 @@ fn check_scopes(spec: &TokenSpec, issuer: &Issuer, principal: &Principal) -> Res
 }
 
 /// A new token of the subject token's issuer must be the same user's.
-fn check_subject(subject: &OwnSubject, issuer: &Arc<Issuer>, principal: &Principal) -> Result<(), AuthnError> {
+fn check_subject(subject: &OwnSubject, issuer: &Arc<Issuer>, claims: &Map<String, Value>) -> Result<(), AuthnError> {
     let (before, after) = (subject.issuer.spec(), issuer.spec());
     // Two issuers may share one `iss`, with headers of their own; no `iss` is shared by none.
     let same_iss = before.issuer == after.issuer && before.issuer != IssuerClaim::Absent;
     let same_issuer = before.name == after.name || same_iss;
-    let sub = principal.claims().get("sub").and_then(Value::as_str);
+    let sub = claims.get("sub").and_then(Value::as_str);
     match (subject.sub.as_deref(), sub) {
         (Some(before), Some(now)) if same_issuer && before != now => {
             Err(unusable("the new token is for another subject than the one that was exchanged"))

@@ -305,7 +305,7 @@ fn policy(issuers: &[Named<'_>]) -> String {
   - name: all
     match: {{ hosts: [api.example.com], paths: [\"/\"] }}
     require: {{ issuers: [{}], audience: {{ any: [api] }} }}
-    inject: {{ x-user: \"{{subject}}\", x-client: \"{{client}}\" }}
+    inject: {{ x-user: \"{{subject}}\", x-client: \"{{client}}\", x-claims: \"{{claims}}\" }}
   - name: bar
     match: {{ hosts: [api.example.com], paths: [/bar] }}
     require: {{ issuers: [{}], audience: {{ any: [api] }}, scopes: {{ all: [bar] }} }}

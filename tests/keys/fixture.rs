@@ -79,6 +79,7 @@ pub(crate) fn spec(keys: KeySource) -> IssuerSpec {
             extra: Vec::new(),
             audience: path("aud"),
         },
+        kept: tollgate::core::principal::KeptClaims::All,
         wildcard_scope: None,
         credential: CredentialSource::Authorization,
         max_token_bytes: 8192,

@@ -204,6 +204,7 @@ fn issuer(keys: PathBuf, idp: &Idp) -> IssuerSpec {
             extra: Vec::new(),
             audience: path("aud"),
         },
+        kept: tollgate::core::principal::KeptClaims::All,
         wildcard_scope: Some("everything".into()),
         credential: CredentialSource::Authorization,
         max_token_bytes: 8192,

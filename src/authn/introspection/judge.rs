@@ -1,6 +1,7 @@
 //! From what an issuer says of a token to a token that is known to be good: the checks of a JWT, on the answer, on its
 //! own or merged with the token's claims.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,15 +11,16 @@ use crate::authn::claims::{self, Claims, Expiry};
 use crate::authn::error::shown;
 use crate::authn::jwt::unclaimed;
 use crate::authn::spec::IssuerSpec;
-use crate::authn::trace::{Check, Failure, Trace};
+use crate::authn::trace::{Check, Failure, Trace, lazily};
 use crate::authn::verified::{Evidence, Signed, Verified};
 use crate::clock::Timestamp;
+use crate::core::principal::Origin;
 use crate::core::reason::Reason;
 
 /// Judges what was said of a token at `now`; `own` is what a JWT said before. `active_for` is how long an answer without
 /// `exp` counts.
 pub(super) fn judge(
-    spec: &IssuerSpec,
+    (spec, origin): (&IssuerSpec, &Arc<Origin>),
     own: Option<&Signed>,
     answer: Claims,
     active_for: Duration,
@@ -46,7 +48,7 @@ pub(super) fn judge(
     if iss.is_some() && !claims::is_of(&spec.issuer, iss) {
         return Err(unclaimed(std::iter::once(&spec.issuer), iss));
     }
-    trace.passed(Check::Issuer, format_args!("{}", iss.map_or_else(|| "no `iss`".to_owned(), shown)));
+    trace.passed(Check::Issuer, format_args!("{}", lazily(|| iss.map_or_else(|| "no `iss`".to_owned(), shown))));
     let expiry = if own.is_some() { Expiry::Required } else { Expiry::Optional };
     let validity = claims::check_times(spec, &merged, now, expiry, trace)?;
     claims::check_kind(&merged)?;
@@ -59,9 +61,9 @@ pub(super) fn judge(
     }
     trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
     let bound_to = claims::binding(&merged, trace)?;
-    let key = own.map(|own| own.key.clone());
+    let key = own.map(|own| Arc::clone(&own.key));
     let evidence = Evidence::Answer { key, until: now.saturating_add(active_for) };
-    Ok(Verified::new(spec, own.map(|own| &own.claims), merged, validity, bound_to, evidence))
+    Ok(Verified::new((spec, origin), own.map(|own| &own.claims), merged, validity, bound_to, evidence))
 }
 
 /// The type of an RFC 6749 §7.1 answer; issuers also say here what kind of token it is. A token that is to be used with

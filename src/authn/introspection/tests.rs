@@ -57,7 +57,9 @@ async fn row_181_who_comes_too_late_for_a_flight_finds_what_it_left() {
         })
     };
     let claims = json!({ "sub": "alice" }).as_object().cloned().unwrap();
-    let good = judge::judge(&spec, None, claims, Duration::from_secs(30), now, &mut Unwatched).unwrap();
+    let good =
+        judge::judge((&spec, &mapping::origin(&spec)), None, claims, Duration::from_secs(30), now, &mut Unwatched)
+            .unwrap();
     let (key, asked) = ask("good");
     cache.keep(key, &good, now);
     assert_eq!(asked.await, Ok(()));

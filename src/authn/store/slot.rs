@@ -61,6 +61,13 @@ impl Slot {
         }
     }
 
+    /// The keys that may be used at `now`, without a share in them.
+    pub(super) fn peek<T>(&self, now: Timestamp, look: impl FnOnce(Option<&KeySet>) -> T) -> T {
+        let loaded = self.current.load();
+        let usable = loaded.as_ref().filter(|loaded| !self.is_expired_at(loaded, now));
+        look(usable.map(|loaded| &*loaded.set))
+    }
+
     /// The last good keys, however old.
     pub(super) fn last_good(&self) -> Option<Arc<KeySet>> {
         self.current.load().as_ref().map(|loaded| Arc::clone(&loaded.set))
@@ -105,7 +112,11 @@ impl Slot {
     }
 
     fn is_expired(&self, loaded: &Loaded) -> bool {
-        self.max_age.is_some_and(|max_age| self.clock.now().since(loaded.at) > max_age)
+        self.max_age.is_some() && self.is_expired_at(loaded, self.clock.now())
+    }
+
+    fn is_expired_at(&self, loaded: &Loaded, now: Timestamp) -> bool {
+        self.max_age.is_some_and(|max_age| now.since(loaded.at) > max_age)
     }
 
     fn last_error(&self) -> MutexGuard<'_, Option<String>> {

@@ -5,7 +5,7 @@ use super::{
     Surroundings, claims, client, fetch, grants, headers, introspection, is_label, number, provider, secs, time,
 };
 use crate::authn::spec::{
-    Algorithm, CredentialSource, IssuerClaim, IssuerSpec, KeySource, TokenCacheSpec, TokenFormat,
+    Algorithm, CredentialSource, IssuerClaim, IssuerSpec, KeptClaims, KeySource, TokenCacheSpec, TokenFormat,
 };
 use crate::config::file::issuer::{ColdStartFile, IssuerClaimFile, IssuerFile, KidFile, TimesFile};
 use crate::config::file::provider::ProviderFile;
@@ -88,6 +88,8 @@ pub(in crate::config) fn build(at: &At<'_>, name: &str, file: &IssuerFile, aroun
             }
             claims
         },
+        // Settled when the rules are known.
+        kept: KeptClaims::All,
         wildcard_scope: file.wildcard_scope.as_deref().map(Into::into),
         credential: credential(at, file)?,
         max_token_bytes: usize::try_from(max_token).unwrap_or(8 << 10),

@@ -39,6 +39,7 @@ fn issuer(name: &str) -> Arc<Issuer> {
             extra: Vec::new(),
             audience: path("aud"),
         },
+        kept: crate::core::principal::KeptClaims::All,
         wildcard_scope: None,
         credential: crate::authn::spec::CredentialSource::Authorization,
         max_token_bytes: 8192,
