@@ -64,7 +64,7 @@ rules:
 "
     );
     let config = config::load_from(&text, directory.path(), Path::new("gate.yaml")).unwrap();
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     config.issuers.into_iter().map(|spec| Issuer::start(spec, &deps).unwrap()).collect()
 }
 

@@ -91,7 +91,7 @@ impl Engine {
             let grpc = request.headers.values("content-type").any(is_grpc);
             return decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
         }
-        snapshot.check(request, self.deps.clock.now(), begun..deadline, id).await
+        snapshot.check(request, self.deps.clock.now(), begun..deadline, id, &self.deps.turns).await
     }
 
     /// What decides at the moment.

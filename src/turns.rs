@@ -4,11 +4,12 @@
 //! good token. So this work has a share of its own:
 //!
 //! * at most one turn at a time for each thread that answers;
-//! * a turn begins when nothing else is ready to run, or when everything else has had nine tenths of the time since the
-//!   turn before: calls that need no turn keep nine tenths of their rate under any flood;
+//! * a turn begins when no call that needs none came in the meantime, or when so many came since the turn before that
+//!   they had nine tenths of the time: under any flood they keep nine tenths of their rate;
 //! * those that wait are served in the order in which they came. A queue that empties now and then is a burst and may
-//!   grow; one that does not for [`STANDING`] is more work than there is room for. Then all but the first few are told
-//!   so at once: whoever is let in is served soon, and the time is spent on answers that somebody still waits for.
+//!   grow. One that does not, for most of the time that a caller has, is more work than there is room for: then all but
+//!   the first few are told so at once. Whoever is let in is served soon, and the time is spent on answers that somebody
+//!   still waits for.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,42 +18,38 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// For how long a queue may last before it is taken for more than a burst.
-const STANDING: Duration = Duration::from_millis(100);
+/// A queue that has lasted for this part of a caller's patience is more than a burst.
+const STANDING: f32 = 0.75;
 
 /// How many may wait for each place then …
 const FEW: usize = 8;
 
-/// … and for how long one may have waited by the time its turn comes.
-const STALE: Duration = Duration::from_millis(5);
+/// … and the part of its patience that a caller may have waited by the time its turn comes.
+const STALE: f32 = 0.04;
 
-/// What everything else gets of the time while it has work, as a multiple of what a turn took.
-const OTHERS: u32 = 9;
+/// What calls that need no turn get of the time, as a multiple of what turns do.
+const OTHERS: u64 = 9;
 
-/// Longest time that a turn is taken to have cost: more of it was spent waiting for a processor.
-const MOST: Duration = Duration::from_micros(250);
+/// About what a call costs that needs no turn, in nanoseconds.
+const CALL: u64 = 8_000;
 
-/// A round of everything else that took no longer found nothing to do, however quick other rounds are …
-const IDLE: Duration = Duration::from_micros(3);
-
-/// … and so did one that took no longer than this many times the quickest ever.
-const NEARLY: u64 = 3;
+/// Most that a turn is taken to have cost, in nanoseconds: what is more was spent waiting for a processor.
+const MOST: u64 = 250_000;
 
 /// Work that is expensive, done by turns. There is one in a process.
 #[derive(Debug)]
 pub struct Turns {
     places: Semaphore,
     few: usize,
-    standing: Duration,
-    stale: Duration,
     waiting: AtomicUsize,
     begun: Instant,
     /// When nobody waited last, in nanoseconds since `begun`.
     empty_at: AtomicU64,
-    /// How long the last turn took, in nanoseconds.
+    /// About how long a turn takes, in nanoseconds.
     cost: AtomicU64,
-    /// The quickest round of everything else, in nanoseconds.
-    quickest: AtomicU64,
+    /// Calls that needed no turn, and how many of them there were at the end of the last turn.
+    others: AtomicU64,
+    others_before: AtomicU64,
 }
 
 /// There is more to do than time to do it in.
@@ -83,21 +80,26 @@ impl Turns {
         Self {
             places: Semaphore::new(places),
             few: places.saturating_mul(FEW),
-            standing: STANDING,
-            stale: STALE,
             waiting: AtomicUsize::new(0),
             begun: Instant::now(),
             empty_at: AtomicU64::new(0),
             cost: AtomicU64::new(0),
-            quickest: AtomicU64::new(u64::MAX),
+            others: AtomicU64::new(0),
+            others_before: AtomicU64::new(0),
         }
     }
 
-    /// Waits for a turn. Dropping the future gives the place in the queue up.
+    /// A call was answered that needed no turn.
+    pub fn another(&self) {
+        self.others.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits for a turn; the caller bounds the wait, and says here how long that is. Dropping the future gives the place
+    /// in the queue up.
     ///
     /// # Errors
     /// There is no prospect of one.
-    pub async fn take(&self) -> Result<Turn<'_>, Overloaded> {
+    pub async fn take(&self, patience: Duration) -> Result<Turn<'_>, Overloaded> {
         // Off the connection's task, on which calls begin: the ones behind this one may need no turn.
         yield_now().await;
         let place = match self.places.try_acquire() {
@@ -105,7 +107,7 @@ impl Turns {
                 self.nobody_waits(Instant::now());
                 place
             }
-            Err(_) => self.queue().await?,
+            Err(_) => self.queue(patience).await?,
         };
         self.let_others_go_first().await;
         Ok(Turn { turns: self, since: Instant::now(), _place: place })
@@ -116,9 +118,9 @@ impl Turns {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn queue(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
+    async fn queue(&self, patience: Duration) -> Result<SemaphorePermit<'_>, Overloaded> {
         let came = Instant::now();
-        if self.waiting() >= self.few && self.is_standing(came) {
+        if self.waiting() >= self.few && self.is_standing(came, patience) {
             return Err(Overloaded);
         }
         let waiting = Waiting::new(&self.waiting);
@@ -126,7 +128,7 @@ impl Turns {
         let place = self.places.acquire().await.map_err(|_| Overloaded)?;
         drop(waiting);
         let now = Instant::now();
-        if self.is_standing(now) && now.duration_since(came) > self.stale {
+        if self.is_standing(now, patience) && now.duration_since(came) > patience.mul_f32(STALE) {
             return Err(Overloaded);
         }
         if self.waiting() == 0 {
@@ -135,40 +137,38 @@ impl Turns {
         Ok(place)
     }
 
-    /// Lets everything that is ready run, round by round, until a round finds nothing or the others had their share.
+    /// Lets calls go first that need no turn, round by round, until there was none in a round or they had their share.
     async fn let_others_go_first(&self) {
-        let share = Duration::from_nanos(self.cost.load(Ordering::Relaxed)) * OTHERS;
-        let since = Instant::now();
-        let mut before = since;
+        let share = OTHERS * self.cost.load(Ordering::Relaxed) / CALL;
+        let mut seen = self.others.load(Ordering::Relaxed);
         loop {
             yield_now().await;
-            let after = Instant::now();
-            if self.was_idle(after.duration_since(before)) || after.duration_since(since) >= share {
+            let others = self.others.load(Ordering::Relaxed);
+            if others == seen || others.wrapping_sub(self.others_before.load(Ordering::Relaxed)) >= share {
                 return;
             }
-            before = after;
+            seen = others;
         }
-    }
-
-    fn was_idle(&self, round: Duration) -> bool {
-        let nanos = as_nanos(round);
-        let quickest = self.quickest.fetch_min(nanos, Ordering::Relaxed).min(nanos);
-        round <= IDLE || nanos <= quickest.saturating_mul(NEARLY)
     }
 
     fn nobody_waits(&self, now: Instant) {
         self.empty_at.store(as_nanos(now.duration_since(self.begun)), Ordering::Relaxed);
     }
 
-    fn is_standing(&self, now: Instant) -> bool {
+    fn is_standing(&self, now: Instant, patience: Duration) -> bool {
         let empty_at = Duration::from_nanos(self.empty_at.load(Ordering::Relaxed));
-        now.duration_since(self.begun).saturating_sub(empty_at) > self.standing
+        now.duration_since(self.begun).saturating_sub(empty_at) > patience.mul_f32(STANDING)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turns.cost.store(as_nanos(self.since.elapsed().min(MOST)), Ordering::Relaxed);
+        let (turns, took) = (self.turns, as_nanos(self.since.elapsed()).min(MOST));
+        // The quicker ones tell more: nothing came between.
+        let cost = turns.cost.load(Ordering::Relaxed);
+        let cost = if cost == 0 || took < cost { took } else { cost + (took - cost) / 16 };
+        turns.cost.store(cost, Ordering::Relaxed);
+        turns.others_before.store(turns.others.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 

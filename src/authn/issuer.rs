@@ -23,7 +23,7 @@ use crate::core::event::{Event, Events};
 use crate::core::principal::Origin;
 use crate::core::reason::Reason;
 use crate::provider::Provider;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 pub use super::explain::{Report, explain};
 pub use super::introspection::Trial;
@@ -179,17 +179,35 @@ impl Issuer {
         give_up: Instant,
         trace: &mut dyn Trace,
     ) -> Result<Signed, Failure> {
+        let keys = self.keys_for(&checked, give_up).await?;
+        let _turn = self.turn(&checked, &keys, give_up).await?;
+        checked.verify(&keys, trace)
+    }
+
+    /// The keys to verify a token with.
+    async fn keys_for(&self, checked: &Checked<'_, '_>, give_up: Instant) -> Result<Arc<KeySet>, Failure> {
         let unavailable = |why: String| Check::Key.fails(Reason::KeysUnavailable, why);
         let current = || self.keys.current().map_err(|error| unavailable(error.to_string()));
-        let mut keys = current()?;
-        if let Some(kid) = checked.unknown_kid(&keys) {
-            let refetched = tokio::time::timeout_at(give_up, self.keys.refetch_for(kid)).await;
-            refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
-            keys = current()?;
+        let keys = current()?;
+        let Some(kid) = checked.unknown_kid(&keys) else { return Ok(keys) };
+        let refetched = tokio::time::timeout_at(give_up, self.keys.refetch_for(kid)).await;
+        refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
+        current()
+    }
+
+    /// A turn at verifying, where there is a signature to be verified.
+    async fn turn(
+        &self,
+        checked: &Checked<'_, '_>,
+        keys: &KeySet,
+        give_up: Instant,
+    ) -> Result<Option<Turn<'_>>, Failure> {
+        if !checked.has_key_in(keys) {
+            return Ok(None);
         }
-        let _turn =
-            self.turns.take().await.map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))?;
-        checked.verify(&keys, trace)
+        let patience = give_up.saturating_duration_since(Instant::now());
+        let turn = self.turns.take(patience).await;
+        turn.map(Some).map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))
     }
 
     /// What the token comes to, all checks together.
@@ -206,7 +224,15 @@ impl Issuer {
             Some(jwt) => {
                 let trace = &mut Unwatched;
                 let checked = Checked::check(&self.spec, jwt, now, trace)?;
-                let signed = self.verify(checked, give_up, trace).await?;
+                let keys = self.keys_for(&checked, give_up).await?;
+                let turn = self.turn(&checked, &keys, give_up).await?;
+                // Where many bring the same new token at once, one of them had the first turn.
+                let meanwhile = self.cache.as_ref().and_then(|cache| cache.find(&key, Some(&keys), now));
+                if let Some(verified) = meanwhile {
+                    return Ok(verified);
+                }
+                let signed = checked.verify(&keys, trace)?;
+                drop(turn);
                 if !self.spec.introspects_jwts() {
                     let verified = signed.alone(&self.spec, &self.origin)?;
                     if let Some(cache) = &self.cache {

@@ -144,6 +144,11 @@ impl<'s, 't> Checked<'s, 't> {
         self.lookup_id().filter(|kid| !keys.has_kid(kid))
     }
 
+    /// Whether these keys hold one to verify it with.
+    pub fn has_key_in(&self, keys: &KeySet) -> bool {
+        keys.candidates(self.lookup_id(), self.algorithm).next().is_some()
+    }
+
     /// Verifies the signature.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::Requirements;
 use crate::core::table::PolicyTable;
 use crate::outbound::{Subject, TokenSource};
+use crate::turns::Turns;
 
 /// Everything a decision reads, as of one generation of the configuration. It never changes; issuers within it
 /// renew their own keys, and tokens themselves.
@@ -123,6 +124,7 @@ impl Snapshot {
         now: Timestamp,
         time: Range<Instant>,
         id: DecisionId,
+        turns: &Turns,
     ) -> Answer {
         let grpc = request.headers.values("content-type").any(is_grpc);
         let facts = match RequestFacts::parse(request) {
@@ -138,10 +140,16 @@ impl Snapshot {
         let patience = time.start + time.end.saturating_duration_since(time.start).mul_f32(0.9);
         // What waits is put aside, so that a call that does not, as most do not, stays small.
         let (authentication, subject) = match decide::wants(found.rule) {
-            None => (Authentication::NotWanted, None),
+            None => {
+                turns.another();
+                (Authentication::NotWanted, None)
+            }
             Some(wanted) => match self.look_up(wanted, &facts, now, id) {
                 LookUp::Absent => (Authentication::Absent, None),
-                LookUp::Known(known) => verified(known),
+                LookUp::Known(known) => {
+                    turns.another();
+                    verified(known)
+                }
                 LookUp::Refused(error) => refused(&error, id),
                 LookUp::Unknown(pending) => match Box::pin(pending.verify(&facts.caller, patience)).await {
                     Ok(new) => verified(new),
