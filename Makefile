@@ -1,6 +1,6 @@
 # The way in: `make demo` shows Tollgate at work behind a real Envoy, `make test` runs every suite.
 # `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package. The two targets with
-# real identity providers also need Java, Maven and Node.
+# real identity providers also need Java, Maven and Node; `make load` and `make h2spec` need Go.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -61,6 +61,11 @@ test: need-cargo $(envoy_ready) ## Every suite, the one on the real Envoy includ
 .PHONY: test-idp
 test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The suites on real identity providers: Keycloak and oidc-provider
 	cargo test --locked --features idp --test idp_opaque --test idp_keycloak
+
+.PHONY: h2spec
+h2spec: need-cargo need-python .tools/h2spec.stamp ## h2spec's cases against a running gate: HTTP/2 and HPACK, the strict ones too
+	cargo build --locked --bin tollgate
+	.ci/h2spec/run .tools/h2spec $${CARGO_TARGET_DIR:-target}/debug/tollgate
 
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
@@ -161,6 +166,15 @@ clean: ## Remove what was built and fetched
 	    || { rm -f .tools/ghz; echo "error: what was built is not the ghz that .ci/ghz.txt names" >&2; exit 1; }
 	@touch $@
 
+# Its module files pin it and everything that it is built from; Go checks what it fetches against them.
+.tools/h2spec.stamp: .ci/h2spec/go.mod .ci/h2spec/go.sum | need-go
+	@rm -f .tools/h2spec .tools/h2spec.stamp
+	@mkdir -p .tools
+	@echo "building the pinned h2spec into .tools, once"
+	@go build -C .ci/h2spec -mod=readonly -o $(CURDIR)/.tools/h2spec github.com/summerwind/h2spec/cmd/h2spec \
+	    || { echo "error: go could not build h2spec: it needs a way to its module proxy" >&2; exit 1; }
+	@touch $@
+
 .PHONY: need-java
 need-java:
 	@command -v java >/dev/null || { echo "error: java is not on the PATH: Keycloak needs Java 17 or newer. On Debian, apt-get install default-jre-headless" >&2; exit 1; }
@@ -179,9 +193,9 @@ need-node:
 
 .PHONY: need-go
 need-go:
-	@command -v go >/dev/null || { echo "error: go is not on the PATH: ghz is built with Go 1.23 or newer. On Debian, apt-get install golang-go (from Debian 13 on), or install Go from its makers; or name a ghz: make $(MAKECMDGOALS) GHZ=/path/to/ghz" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "error: go is not on the PATH: ghz and h2spec are built with Go 1.24 or newer. On Debian, apt-get install golang-go (after Debian 13), or install Go from its makers; for make load, a ghz of your own does, too: GHZ=/path/to/ghz" >&2; exit 1; }
 	@version=$$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p'); \
-	    test "$${version:-0}" -ge 23 || { echo "error: this Go is $$(go env GOVERSION): ghz needs 1.23 or newer; or name a ghz: make $(MAKECMDGOALS) GHZ=/path/to/ghz" >&2; exit 1; }
+	    test "$${version:-0}" -ge 24 || { echo "error: this Go is $$(go env GOVERSION): ghz and h2spec need 1.24 or newer; for make load, a ghz of your own does, too: GHZ=/path/to/ghz" >&2; exit 1; }
 
 .PHONY: need-cargo
 need-cargo:

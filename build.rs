@@ -5,6 +5,8 @@ use std::env;
 use std::error::Error;
 use std::path::Path;
 
+use tonic_build::manual::{Builder, Method, Service};
+
 const PUBLIC: &str = "proto/envoy/service/auth/v3/external_auth.proto";
 const LEAN: &str = "proto/tollgate/wire/v1/check.proto";
 
@@ -25,21 +27,34 @@ fn main() -> Result<(), Box<dyn Error>> {
     let lean = protox::compile([LEAN], ["proto"])?;
     prost_build::Config::new().bytes(["."]).out_dir(out).compile_fds(lean)?;
 
-    // The service has Envoy's name and the lean types.
-    let check = tonic_build::manual::Method::builder()
+    // The service has Envoy's name. Its server reads and writes messages itself; its client, for demonstrations and tests,
+    // has the lean types.
+    let server = service("::bytes::Bytes", "::bytes::Bytes", "crate::grpc::codec::Raw");
+    generate(&out.join("server"), false, server)?;
+    let lean = ["crate::grpc::wire::CheckRequest", "crate::grpc::wire::CheckResponse"];
+    generate(&out.join("client"), true, service(lean[0], lean[1], "tonic_prost::ProstCodec"))?;
+    Ok(())
+}
+
+fn service(input: &str, output: &str, codec: &str) -> Service {
+    let check = Method::builder()
         .name("check")
         .route_name("Check")
         .comment("Whether a request may go on, and with which changes.")
-        .input_type("crate::grpc::wire::CheckRequest")
-        .output_type("crate::grpc::wire::CheckResponse")
-        .codec_path("tonic_prost::ProstCodec")
+        .input_type(input)
+        .output_type(output)
+        .codec_path(codec)
         .build();
-    let service = tonic_build::manual::Service::builder()
+    Service::builder()
         .package("envoy.service.auth.v3")
         .name("Authorization")
         .comment("Decides on requests for Envoy.")
         .method(check)
-        .build();
-    tonic_build::manual::Builder::new().build_client(true).build_transport(false).out_dir(out).compile(&[service]);
+        .build()
+}
+
+fn generate(out: &Path, client: bool, service: Service) -> std::io::Result<()> {
+    std::fs::create_dir_all(out)?;
+    Builder::new().build_client(client).build_server(!client).build_transport(false).out_dir(out).compile(&[service]);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Who sent this request: bearer credentials, JSON Web Tokens, key sets and their refresh.
 
+mod accepted;
+mod authenticate;
 mod cache;
 mod claims;
 pub mod credential;
@@ -18,6 +20,8 @@ pub mod store;
 pub mod trace;
 mod verified;
 
+pub use accepted::Accepted;
+pub use authenticate::{Authenticated, LookUp, Pending, authenticate, authenticate_by, look_up};
 pub use error::AuthnError;
 pub(crate) use error::shown;
-pub use issuer::{Authenticated, Issuer, authenticate, authenticate_by};
+pub use issuer::Issuer;

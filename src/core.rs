@@ -7,6 +7,8 @@ pub mod condition;
 pub mod decide;
 pub(crate) mod denial;
 pub mod event;
+pub mod guard;
+pub mod header_list;
 pub mod inject;
 pub mod path;
 pub mod principal;

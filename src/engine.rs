@@ -86,11 +86,12 @@ impl Engine {
     pub async fn check(&self, request: RawRequest<'_>, deadline: Instant) -> Answer {
         let snapshot = self.snapshot.load_full();
         let id = DecisionId(rand::random());
-        if Instant::now() >= deadline {
+        let begun = Instant::now();
+        if begun >= deadline {
             let grpc = request.headers.values("content-type").any(is_grpc);
             return decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
         }
-        snapshot.check(request, self.deps.clock.now(), deadline, id).await
+        snapshot.check(request, self.deps.clock.now(), begun..deadline, id).await
     }
 
     /// What decides at the moment.

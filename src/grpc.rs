@@ -8,17 +8,22 @@
 //! to what is no Check at all: undecodable frames, unknown methods, messages beyond the limit.
 
 mod accept;
+mod codec;
 mod connection;
 mod deadline;
 pub mod decode;
 pub mod encode;
 mod front;
 pub mod health;
+mod inline;
+mod message;
 mod preface;
 mod quiet;
 pub mod reflection;
+mod reply;
 pub mod server;
 pub mod service;
+mod taken;
 mod tls;
 pub mod wire;
 

@@ -18,4 +18,5 @@ pub mod outbound;
 pub mod provider;
 pub mod secret;
 pub mod telemetry;
+pub mod turns;
 pub mod watch;

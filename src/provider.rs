@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::core::event::{BreakerState, CallOutcome, Event, Events};
 use crate::net::{FetchError, Fetched, HttpClient};
+use crate::turns::Turns;
 use endpoints::Endpoints;
 use health::Health;
 use places::Places;
@@ -38,6 +39,15 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// The one recorder.
     pub events: Arc<dyn Events>,
+    /// Turns at verifying signatures.
+    pub turns: Arc<Turns>,
+}
+
+impl Deps {
+    /// With turns for the runtime that this is called on.
+    pub fn new(http: HttpClient, clock: Arc<dyn Clock>, events: Arc<dyn Events>) -> Self {
+        Self { http, clock, events, turns: Arc::default() }
+    }
 }
 
 /// A provider that is called. All calls to it share its places, its breaker and its metadata.

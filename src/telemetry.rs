@@ -7,6 +7,7 @@ mod duration;
 mod exposition;
 mod logging;
 mod metrics;
+mod names;
 mod panics;
 mod provider;
 mod summary;

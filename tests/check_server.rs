@@ -31,6 +31,7 @@ use tokio::time::{Instant, timeout};
 use tollgate::config::server::{Address, CheckListener, Drain, ServerSpec, TlsSpec};
 use tollgate::core::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use tollgate::core::decide;
+use tollgate::core::header_list::HeaderList;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, RawRequest};
 use tollgate::grpc::{BindError, Decide, Health, Running, Server, TlsError};
@@ -64,22 +65,15 @@ impl Decide for Scripted {
         }
         let direction = format!("{:?}", request.direction);
         let peer = format!("{}{}", request.principal, request.certificate);
+        let lines = request.headers.iter().count().to_string();
+        let set = HeaderList::from_iter([("x-direction", direction), ("x-peer", peer), ("x-lines", lines)]);
         Answer {
             decision_id: DecisionId(2),
             reason: Reason::AllowedAnonymous,
             rule: None,
             principal: None,
             caller: None,
-            verdict: Verdict::Allow(AllowedRequest {
-                bearer: None,
-                set: vec![
-                    ("x-direction".into(), direction),
-                    ("x-peer".into(), peer),
-                    ("x-lines".into(), request.headers.iter().count().to_string()),
-                ],
-                remove: Vec::new(),
-                response_headers: Vec::new(),
-            }),
+            verdict: Verdict::Allow(AllowedRequest::new(set, Arc::default(), Arc::default())),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Events for Lookups {
 
 fn deps() -> (Deps, Arc<Lookups>) {
     let lookups = Arc::new(Lookups::default());
-    (Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: lookups.clone() }, lookups)
+    (Deps::new(HttpClient::new(), Arc::new(SystemClock), lookups.clone()), lookups)
 }
 
 struct Key {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tollgate::config::{self, Config};
 use tollgate::core::answer::{DecisionId, Verdict};
 use tollgate::core::decide::{Authentication, Decided, decide};
+use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 
 const POLICY: &str = "
@@ -65,17 +66,17 @@ proptest! {
             context_extensions: Vec::new(),
         }).unwrap();
         let found = config.table.find(&facts).unwrap().unwrap();
-        let credentials = ["authorization".into()];
-        let decided = decide(&config.table, &found, &facts, Authentication::NotWanted, &credentials, DecisionId(1));
+        let guarded = GuardedHeaders::new(&config.table, &["authorization".into()]);
+        let decided = decide(&found, &facts, Authentication::NotWanted, &guarded, DecisionId(1));
         let Decided::Answer(answer) = decided else { panic!("a token is waited for") };
         let Verdict::Allow(allowed) = answer.verdict else { panic!("not allowed") };
         // As Envoy does: set over what is there, then remove; names without regard to case.
         let mut upstream: Vec<(String, String)> = names.iter().map(|name| (name.clone(), "forged".into())).collect();
-        for (name, value) in &allowed.set {
+        for (name, value) in allowed.set() {
             upstream.retain(|(there, _)| !there.eq_ignore_ascii_case(name));
-            upstream.push((name.to_string(), value.clone()));
+            upstream.push((name.to_owned(), value.to_owned()));
         }
-        for name in &allowed.remove {
+        for name in allowed.remove() {
             upstream.retain(|(there, _)| !there.eq_ignore_ascii_case(name));
         }
         for (name, value) in &upstream {

@@ -75,7 +75,7 @@ fn row_202_secrets_and_tokens_are_in_no_error_log_or_metric() {
         let recorder = Arc::new(Recorder::default());
         let fixture = Fixture::new(spec.clone());
         let clock = Arc::clone(&fixture.clock) as Arc<_>;
-        let deps = Deps { http: HttpClient::new(), clock, events: Arc::clone(&recorder) as Arc<_> };
+        let deps = Deps::new(HttpClient::new(), clock, Arc::clone(&recorder) as Arc<_>);
         let provider = Provider::start(spec, &deps);
         let file = || fixture.file("secret", SECRET);
         let pair = rcgen::KeyPair::generate().unwrap();

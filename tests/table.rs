@@ -1,11 +1,13 @@
 //! The compiled table against a reference that does the obvious: try every rule, keep the greatest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use tollgate::core::answer::{DecisionId, Verdict};
 use tollgate::core::decide::{Authentication, Decided, decide};
+use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::core::rule::{Action, AudienceRequirement, DenialStyle, Injection, IssuerIndex, Requirements, Rule};
@@ -250,7 +252,8 @@ fn a_rule_that_wants_a_token_denies_where_nobody_was_asked_for_one() {
         })
         .unwrap();
         let found = table.find(&facts).unwrap().unwrap();
-        let answer = decide(&table, &found, &facts, Authentication::NotWanted, &[], DecisionId(1));
+        let guarded = GuardedHeaders::new(&table, &[]);
+        let answer = decide(&found, &facts, Authentication::NotWanted, &guarded, DecisionId(1));
         let Decided::Answer(answer) = answer else { panic!("a token is waited for") };
         assert_eq!(answer.reason, Reason::InternalError);
         assert!(matches!(answer.verdict, Verdict::Deny(_)));
@@ -429,6 +432,168 @@ proptest! {
         };
         for asked in &asked {
             prop_assert_eq!(asked.answered_by(&table), reference(&rules, asked), "{:?}", asked);
+        }
+    }
+}
+
+// Rules that only conditions tell apart, with requests that some conditions cannot judge.
+
+/// A request's headers, which may hold bytes that are no text, and its `context_extensions`, which may repeat a key.
+#[derive(Clone, Debug)]
+struct Told {
+    method: &'static str,
+    headers: Vec<(&'static str, &'static [u8])>,
+    context: Vec<(&'static str, &'static str)>,
+}
+
+impl Told {
+    fn value(&self, name: &str) -> Result<Option<String>, ()> {
+        let lines = self.headers.iter().filter(|(line, _)| line.eq_ignore_ascii_case(name));
+        let texts: Result<Vec<String>, _> = lines.map(|(_, value)| String::from_utf8(value.to_vec())).collect();
+        let texts = texts.map_err(drop)?;
+        Ok((!texts.is_empty()).then(|| texts.join(",")))
+    }
+
+    fn is_there(&self, name: &str) -> bool {
+        self.headers.iter().any(|(line, _)| line.eq_ignore_ascii_case(name))
+    }
+
+    /// Judges one rule's conditions, in the documented order.
+    fn meets(&self, matcher: &Matcher) -> Result<bool, ()> {
+        let (context, headers) = conditions(matcher);
+        for (key, want) in context {
+            let values: Vec<&str> = self.context.iter().filter(|(k, _)| *k == &*key).map(|(_, v)| *v).collect();
+            match values[..] {
+                [value] if *value == *want => {}
+                [] | [_] => return Ok(false),
+                _ => return Err(()),
+            }
+        }
+        for HeaderCondition { name, test } in headers {
+            let holds = match test {
+                HeaderTest::Present => self.is_there(&name),
+                HeaderTest::Absent => !self.is_there(&name),
+                HeaderTest::Equals(want) => self.value(&name)?.as_deref() == Some(&*want),
+                HeaderTest::NotEquals(unwanted) => self.value(&name)?.as_deref() != Some(&*unwanted),
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One rule after the other: the name of the first that holds, or, as an error, of the first that cannot be judged.
+    fn one_by_one(&self, rules: &[RuleSpec]) -> Result<Option<String>, String> {
+        let mut order: Vec<&RuleSpec> = rules.iter().collect();
+        order.sort_by_key(|spec| {
+            let (context, headers) = conditions(&spec.matcher);
+            (spec.matcher.methods.is_empty(), Reverse(context.len()), Reverse(headers.len()), Reverse(spec.priority))
+        });
+        for spec in order {
+            let methods = &spec.matcher.methods;
+            if !methods.is_empty() && methods.iter().all(|method| **method != *self.method) {
+                continue;
+            }
+            match self.meets(&spec.matcher) {
+                Ok(true) => return Ok(Some(spec.rule.name.to_string())),
+                Ok(false) => {}
+                Err(()) => return Err(spec.rule.name.to_string()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn answered_by(&self, table: &PolicyTable) -> Result<Option<String>, String> {
+        let facts = RequestFacts::parse(RawRequest {
+            direction: Direction::Inbound,
+            method: self.method,
+            host: "a",
+            path: "/x",
+            headers: Headers::new(self.headers.iter().map(|(name, value)| Header { name, value }).collect()),
+            principal: "",
+            certificate: "",
+            context_extensions: self.context.clone(),
+        })
+        .unwrap();
+        let name = |rule: &Rule| rule.name.to_string();
+        table.find(&facts).map(|found| found.map(|found| name(found.rule))).map_err(|found| name(found.rule))
+    }
+}
+
+type Context = Vec<(Box<str>, Box<str>)>;
+
+/// Conditions as they count: each once, by name.
+fn conditions(matcher: &Matcher) -> (Context, Vec<HeaderCondition>) {
+    let (mut context, mut headers) = (matcher.context_extensions.clone(), matcher.headers.clone());
+    context.sort();
+    context.dedup();
+    headers.sort();
+    headers.dedup();
+    (context, headers)
+}
+
+fn conditional_rule() -> impl Strategy<Value = RuleSpec> {
+    use prop::sample::select;
+    let test = prop_oneof![
+        4 => select(vec!["1", "2", "3", "1,2"]).prop_map(|value| HeaderTest::Equals(value.into())),
+        1 => select(vec!["1", "2"]).prop_map(|value| HeaderTest::NotEquals(value.into())),
+        1 => Just(HeaderTest::Present),
+        1 => Just(HeaderTest::Absent),
+    ];
+    let header = (select(vec!["x-a", "x-b", "x-c"]), test);
+    let context = (select(vec!["app", "tier"]), select(vec!["1", "2", "3", "4", "5", "6"]));
+    (
+        prop::collection::vec(header, 0..3),
+        prop::collection::vec(context, 0..3),
+        prop::collection::vec(select(vec!["GET", "POST"]), 0..2),
+        prop::bool::weighted(0.05),
+        0..1000_i32,
+    )
+        .prop_map(|(headers, context, methods, deny, priority)| {
+            let mut spec = rule("", deny, matcher(&[], &["/x"], &methods));
+            let condition = |(name, test): (&str, _)| HeaderCondition { name: name.into(), test };
+            spec.matcher.headers = headers.into_iter().map(condition).collect();
+            spec.matcher.context_extensions = context.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+            RuleSpec { priority, fallback: true, ..spec }
+        })
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    use prop::sample::select;
+    let value = prop_oneof![12 => select(vec![&b"1"[..], b"2", b"3"]), 1 => Just(&b"\xff"[..])];
+    let headers = prop::collection::vec((select(vec!["x-a", "X-A", "x-b", "x-c", "x-d"]), value), 0..4);
+    let context = (select(vec!["app", "tier", "none"]), select(vec!["1", "2", "3", "4", "5", "6"]));
+    (select(vec!["GET", "POST", "PUT"]), headers, prop::collection::vec(context, 0..3))
+        .prop_map(|(method, headers, context)| Told { method, headers, context })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn many_rules_on_one_path_are_as_if_tried_one_by_one(
+        specs in prop::collection::vec(conditional_rule(), 1..60),
+        told in prop::collection::vec(told(), 60),
+    ) {
+        let mut rules: Vec<RuleSpec> = specs;
+        for (at, spec) in rules.iter_mut().enumerate() {
+            spec.rule.name = format!("r{at}").into();
+        }
+        let table = loop {
+            match PolicyTable::compile(rules.clone(), &[]) {
+                Ok(table) => break table,
+                Err(errors) => { rules.remove(errors[0].rule); }
+            }
+        };
+        let (deny, allow): (Vec<_>, Vec<_>) =
+            rules.iter().cloned().partition(|spec| matches!(spec.rule.action, Action::Deny));
+        for told in &told {
+            let want = match told.one_by_one(&deny) {
+                Ok(None) => told.one_by_one(&allow),
+                found => found,
+            };
+            prop_assert_eq!(told.answered_by(&table), want, "{:?}", told);
         }
     }
 }

@@ -16,6 +16,10 @@ use tollgate_bench::rows;
 use tollgate_bench::scene::{Scene, Subject, Transport};
 use tollgate_bench::table::{self, Bench, Verdict};
 
+/// The load has one core: what it does not spend on itself it can offer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures the gate.
 #[derive(Debug, Parser)]
 #[command(version)]

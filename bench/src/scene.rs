@@ -83,6 +83,12 @@ impl Scene {
         &self.gate
     }
 
+    /// The gate as it is shipped: smaller. Where it was not built, or another gate was named, that one.
+    pub fn shipped(&self) -> PathBuf {
+        let image = self.built("image", "tollgate");
+        if self.gate == self.built("release", "tollgate") && image.is_file() { image } else { self.gate.clone() }
+    }
+
     /// A program that was built with a profile.
     pub fn built(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(name)

@@ -20,16 +20,15 @@ pub struct Credential<'s, 'h> {
 /// # Errors
 /// More than one credential, one that cannot be read, or one of a scheme other than `Bearer`.
 pub fn extract<'s, 'h>(
-    sources: impl IntoIterator<Item = &'s CredentialSource>,
+    sources: impl IntoIterator<Item = &'s CredentialSource, IntoIter: Clone>,
     headers: &Headers<'h>,
 ) -> Result<Option<Credential<'s, 'h>>, AuthnError> {
-    let mut seen: Vec<&CredentialSource> = Vec::new();
+    let sources = sources.into_iter();
     let mut found = None;
-    for source in sources {
-        if seen.contains(&source) {
+    for (index, source) in sources.clone().enumerate() {
+        if sources.clone().take(index).any(|seen| seen == source) {
             continue;
         }
-        seen.push(source);
         for value in headers.values(header_name(source)) {
             if found.replace((source, value)).is_some() {
                 let detail = "more than one header line carries a credential";

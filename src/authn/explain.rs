@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::accepted::Accepted;
+use super::authenticate::LONGEST_WAIT;
 use super::error::AuthnError;
-use super::issuer::Issuer;
 use super::jwt::Checked;
 use super::select::{self, Selected};
 use super::trace::{Check, Course, Failure, Outcome, Recorder, Trace as _};
@@ -15,9 +16,6 @@ use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 use crate::core::principal::Principal;
 use crate::core::reason::Reason;
-
-/// Longest wait for a key that a token names.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the checks said of a token: the same run that decides on requests, watched.
 #[derive(Debug)]
@@ -40,14 +38,14 @@ pub struct Report {
 
 /// Runs the checks on a token as [`super::authenticate`] does, for people. The cache is neither asked nor filled. Where
 /// two issuers read different headers, the caller names the one that is meant by passing it alone.
-pub async fn explain(issuers: &[&Arc<Issuer>], token: &str, caller: &Caller<'_>, now: Timestamp) -> Report {
+pub async fn explain(issuers: Accepted<'_>, token: &str, caller: &Caller<'_>, now: Timestamp) -> Report {
     let mut run = Run { trace: Recorder::default(), course: Course::Jwt, report: Seen::default() };
     let result = run.judge(issuers, token, now).await;
     let result = result.and_then(|verified| {
         let proven = verified.prove(caller).map_err(|error| Failure { check: Check::Possession, error })?;
-        let proof = if proven.bound_to.is_some() { "the caller's certificate is the one" } else { "none needed" };
+        let proof = if proven.bound_to().is_some() { "the caller's certificate is the one" } else { "none needed" };
         run.trace.passed(Check::Possession, format_args!("{proof}"));
-        Ok(Arc::clone(proven))
+        Ok(proven)
     });
     let Run { trace, course, report } = run;
     let steps = trace.steps(course, result.as_ref().err());
@@ -78,7 +76,7 @@ struct Seen {
 }
 
 impl Run {
-    async fn judge(&mut self, issuers: &[&Arc<Issuer>], token: &str, now: Timestamp) -> Result<Verified, Failure> {
+    async fn judge(&mut self, issuers: Accepted<'_>, token: &str, now: Timestamp) -> Result<Verified, Failure> {
         let trace = &mut self.trace;
         let parts = &mut self.report.parts;
         let selected = select::select_watched(issuers, token, trace, |jwt| {

@@ -1,13 +1,14 @@
-//! A running issuer: its spec, keys, provider and what it knows of tokens; and the authentication of one request.
+//! A running issuer: its spec, keys, provider and what it knows of tokens.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::accepted::Accepted;
+use super::authenticate::LONGEST_WAIT;
 use super::cache::{ConfigDigest, Key, TokenCache, TokenDigest};
-use super::credential::{self, header_name};
+use super::credential::header_name;
+use super::error::AuthnError;
 use super::introspection::{Introspector, Question};
 use super::jwt::{Checked, Token};
 use super::keys::KeySet;
@@ -17,19 +18,16 @@ use super::store::{Deps, KeyFileError, KeyStore};
 use super::trace::{Check, Failure, Trace, Unwatched};
 use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
-use crate::core::caller::Caller;
 use crate::core::event::{Event, Events};
-use crate::core::principal::Principal;
 use crate::core::reason::Reason;
-use crate::core::request::Headers;
 use crate::provider::Provider;
+use crate::turns::Turns;
 
-pub use super::error::AuthnError;
 pub use super::explain::{Report, explain};
 pub use super::introspection::Trial;
 
-/// Longest wait for keys or an answer where nobody names a shorter one.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Why a signature was not looked at, which says nothing against the token.
+const SAYS_NOTHING: [Reason; 2] = [Reason::KeysUnavailable, Reason::Overloaded];
 
 /// A running issuer. Survives reloads that leave its spec unchanged.
 #[derive(Debug)]
@@ -42,31 +40,7 @@ pub struct Issuer {
     introspector: Option<Arc<Introspector>>,
     header: Arc<str>,
     events: Arc<dyn Events>,
-}
-
-/// A request's verified token.
-#[derive(Clone)]
-pub struct Authenticated<'h> {
-    /// The token as it was sent.
-    pub token: &'h str,
-    /// Who issued it.
-    pub issuer: Arc<Issuer>,
-    /// Whom it speaks for.
-    pub principal: Arc<Principal>,
-    /// The request header that carried it, lower case.
-    pub header: Arc<str>,
-    /// Whether the cache knew it.
-    pub cached: bool,
-}
-
-impl fmt::Debug for Authenticated<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticated")
-            .field("principal", &self.principal)
-            .field("header", &self.header)
-            .field("cached", &self.cached)
-            .finish_non_exhaustive()
-    }
+    turns: Arc<Turns>,
 }
 
 impl Issuer {
@@ -116,7 +90,17 @@ impl Issuer {
         };
         let header = header_name(&spec.credential).into();
         let config = ConfigDigest::of(&spec);
-        Arc::new(Self { spec, keys, config, cache, provider, introspector, header, events })
+        Arc::new(Self {
+            spec,
+            keys,
+            config,
+            cache,
+            provider,
+            introspector,
+            header,
+            events,
+            turns: Arc::clone(&deps.turns),
+        })
     }
 
     /// What the configuration says about it.
@@ -144,13 +128,13 @@ impl Issuer {
     pub async fn recheck(self: &Arc<Self>, token: &str, now: Timestamp) -> Result<(), AuthnError> {
         let give_up = Instant::now() + LONGEST_WAIT;
         let trace = &mut Unwatched;
-        let own = match select::select(&[self], token, trace)? {
+        let own = match select::select(Accepted::all(std::slice::from_ref(self)), token, trace)? {
             Selected::Opaque(_) => None,
             Selected::Jwt(_, token) => {
                 let checked = Checked::check(&self.spec, token, now, trace)?;
                 match self.verify(checked, give_up, trace).await {
                     Ok(signed) => Some(signed),
-                    Err(failure) if failure.error.reason == Reason::KeysUnavailable => return Ok(()),
+                    Err(failure) if SAYS_NOTHING.contains(&failure.error.reason) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
                 }
             }
@@ -168,6 +152,11 @@ impl Issuer {
     /// Asks its introspection endpoint about a text that is nobody's token. `None` where it has none.
     pub async fn try_introspection(&self) -> Option<Trial> {
         Some(self.introspector.as_ref()?.try_out().await)
+    }
+
+    /// The request header that carries its tokens, lower case.
+    pub fn header(&self) -> &Arc<str> {
+        &self.header
     }
 
     pub(super) fn introspector(&self) -> Option<&Arc<Introspector>> {
@@ -189,11 +178,13 @@ impl Issuer {
             refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
             keys = current()?;
         }
+        let _turn =
+            self.turns.take().await.map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))?;
         checked.verify(&keys, trace)
     }
 
     /// What the token comes to, all checks together.
-    async fn judge(
+    pub(super) async fn judge(
         &self,
         token: &str,
         jwt: Option<Token<'_>>,
@@ -226,12 +217,22 @@ impl Issuer {
         introspector.ask(Question { key, token, own, keys: self.current_keys(), now }, give_up).await
     }
 
+    /// The token with this digest, if it is known and as good as if it were validated now.
+    pub(super) fn find_cached(&self, digest: &TokenDigest, now: Timestamp) -> Option<Verified> {
+        self.cache.as_ref()?.find(&self.cache_key(digest), self.current_keys().as_deref(), now)
+    }
+
+    /// Names a token under this configuration.
+    pub(super) fn cache_key(&self, digest: &TokenDigest) -> Key {
+        self.config.key(digest)
+    }
+
     fn current_keys(&self) -> Option<Arc<KeySet>> {
         self.keys.current().ok()
     }
 
     /// Reports a look-up for a token that is introspected, or is not.
-    fn report_lookup(&self, introspected: bool, hit: bool) {
+    pub(super) fn report_lookup(&self, introspected: bool, hit: bool) {
         let issuer = &*self.spec.name;
         if introspected {
             self.events.report(Event::IntrospectionCache { issuer, hit });
@@ -239,66 +240,6 @@ impl Issuer {
             self.events.report(Event::TokenCache { issuer, hit });
         }
     }
-}
-
-/// As [`authenticate_by`], for callers who bound the wait themselves.
-///
-/// # Errors
-/// As there.
-pub async fn authenticate<'h>(
-    issuers: &[&Arc<Issuer>],
-    headers: &Headers<'h>,
-    caller: &Caller<'_>,
-    now: Timestamp,
-) -> Result<Option<Authenticated<'h>>, AuthnError> {
-    authenticate_by(issuers, headers, caller, now, Instant::now() + LONGEST_WAIT).await
-}
-
-/// Authenticates a request by the issuers that its rule accepts. `Ok(None)` where it carries no credential.
-///
-/// Waits only where a token names an unknown key, or its issuer is to be asked about it; and not beyond `give_up`: the
-/// reason then is that of what was waited for. What is under way goes on without the request.
-///
-/// # Errors
-/// A credential that is not accepted, with the reason.
-pub async fn authenticate_by<'h>(
-    issuers: &[&Arc<Issuer>],
-    headers: &Headers<'h>,
-    caller: &Caller<'_>,
-    now: Timestamp,
-    give_up: Instant,
-) -> Result<Option<Authenticated<'h>>, AuthnError> {
-    let sources = issuers.iter().map(|issuer| &issuer.spec.credential);
-    let Some(credential) = credential::extract(sources, headers)? else { return Ok(None) };
-    let candidates: Vec<&Arc<Issuer>> =
-        issuers.iter().copied().filter(|issuer| issuer.spec.credential == *credential.source).collect();
-    let token = credential.token;
-    let authenticated = |issuer: &Arc<Issuer>, principal: &Arc<Principal>, cached| Authenticated {
-        token,
-        issuer: Arc::clone(issuer),
-        principal: Arc::clone(principal),
-        header: Arc::clone(&issuer.header),
-        cached,
-    };
-    let digest = (token.len() <= select::max_token_bytes(&candidates)).then(|| TokenDigest::of(token));
-    if let Some((issuer, verified)) = digest.as_ref().and_then(|digest| find_cached(&candidates, token, digest, now)) {
-        issuer.report_lookup(verified.is_introspected(), true);
-        return Ok(Some(authenticated(issuer, verified.prove(caller)?, true)));
-    }
-    let (issuer, jwt) = match select::select(&candidates, token, &mut Unwatched)? {
-        Selected::Jwt(issuer, jwt) => (issuer, Some(jwt)),
-        Selected::Opaque(issuer) => (issuer, None),
-    };
-    let introspected = jwt.is_none() || issuer.spec.introspects_jwts();
-    // Whatever was selected is within the size.
-    let key = issuer.config.key(&digest.unwrap_or_else(|| TokenDigest::of(token)));
-    if let Some(error) = issuer.introspector.as_ref().and_then(|introspector| introspector.refusal(&key, now)) {
-        issuer.report_lookup(introspected, true);
-        return Err(error);
-    }
-    issuer.report_lookup(introspected, false);
-    let verified = issuer.judge(token, jwt, key, now, give_up).await?;
-    Ok(Some(authenticated(issuer, verified.prove(caller)?, false)))
 }
 
 /// The request headers that carry credentials of these issuers, lower case: what is removed where nothing was verified.
@@ -310,25 +251,4 @@ pub fn credential_headers<'i>(issuers: impl IntoIterator<Item = &'i Arc<Issuer>>
         }
     }
     headers
-}
-
-/// Asks the candidates' caches. Whose cache knows a token once was chosen for it; it must be the choice among these
-/// candidates, too.
-fn find_cached<'i>(
-    candidates: &[&'i Arc<Issuer>],
-    token: &str,
-    digest: &TokenDigest,
-    now: Timestamp,
-) -> Option<(&'i Arc<Issuer>, Verified)> {
-    let (hit, verified) = candidates.iter().find_map(|issuer| {
-        let cache = issuer.cache.as_ref()?;
-        let found = cache.find(&issuer.config.key(digest), issuer.current_keys().as_deref(), now)?;
-        Some((*issuer, found))
-    })?;
-    let chosen = match (candidates, verified.key()) {
-        ([_], _) => true,
-        (_, Some(_)) => select::is_only_one(candidates, hit),
-        (_, None) => select::is_opaque_of(candidates, token, hit),
-    };
-    chosen.then_some((hit, verified))
 }

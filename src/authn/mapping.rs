@@ -1,15 +1,13 @@
 //! From claims to a [`Principal`], as the issuer's configuration maps them. Texts that are empty are absent, and a claim
 //! of the wrong type yields nothing rather than something.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::claims::Claims;
 use super::spec::IssuerSpec;
 use crate::clock::Timestamp;
 use crate::core::caller::Thumbprint;
-use crate::core::principal::{ClaimPath, Principal, Scopes};
+use crate::core::principal::{ClaimPath, Parts, Principal};
 
 /// Whom verified claims speak for. `own` are those that the token itself holds, where its issuer added others: of two
 /// places for one thing, what the token says counts.
@@ -22,28 +20,28 @@ pub(super) fn principal(
 ) -> Principal {
     let mapping = &spec.claims;
     let told_by = |paths: &[ClaimPath]| own.filter(|own| is_told(paths, own)).unwrap_or(&claims);
-    let one = |path: &ClaimPath| path.find(&claims).and_then(Value::as_str).and_then(non_empty);
-    let mapped = mapping.extra.iter().filter_map(|(name, path)| Some((name.clone(), path.find(&claims)?.clone())));
-    Principal {
-        issuer: spec.name.clone(),
-        issuer_url: claims.get("iss").and_then(Value::as_str).map(Arc::from),
+    let one = |path: &ClaimPath| path.find(&claims).and_then(Value::as_str);
+    let mapped = mapping.extra.iter().filter_map(|(name, path)| Some((&**name, path.find(&claims)?.clone())));
+    let of_roles = told_by(&mapping.roles);
+    let roles = mapping.roles.iter().filter_map(|path| texts(path.find(of_roles).filter(|v| v.is_array())?)).flatten();
+    let (scopes, every_scope) = scopes(spec, told_by(&mapping.scopes));
+    let parts = Parts {
+        issuer: &spec.name,
+        issuer_url: claims.get("iss").and_then(Value::as_str),
         subject: one(&mapping.subject),
         client: mapping.client.iter().find_map(|path| path.find(told_by(&mapping.client)).and_then(single)),
         service: mapping.service.as_ref().and_then(one),
         tenant: mapping.tenant.as_ref().and_then(one),
         audience: mapping.audience.find(&claims).and_then(texts).unwrap_or_default(),
-        scopes: scopes(spec, told_by(&mapping.scopes)),
-        roles: mapping
-            .roles
-            .iter()
-            .filter_map(|path| texts(path.find(told_by(&mapping.roles)).filter(|v| v.is_array())?))
-            .flatten()
-            .collect(),
+        scopes,
+        every_scope,
+        roles: roles.collect(),
         mapped: mapped.collect(),
         expires_at,
         bound_to,
-        claims: Arc::new(claims),
-    }
+        claims: claims.clone(),
+    };
+    parts.into()
 }
 
 /// Whether one of these paths leads somewhere.
@@ -51,50 +49,46 @@ pub(super) fn is_told(paths: &[ClaimPath], claims: &Claims) -> bool {
     paths.iter().any(|path| path.find(claims).is_some_and(|value| !value.is_null()))
 }
 
-fn non_empty(text: &str) -> Option<Box<str>> {
-    (!text.is_empty()).then(|| text.into())
-}
-
-/// A text, or the only element of a list.
-fn single(value: &Value) -> Option<Box<str>> {
-    match value {
-        Value::String(text) => non_empty(text),
+/// A text, or the only element of a list. Not an empty one.
+fn single(value: &Value) -> Option<&str> {
+    let text = match value {
+        Value::String(text) => text,
         Value::Array(items) => match items.as_slice() {
-            [Value::String(text)] => non_empty(text),
-            _ => None,
+            [Value::String(text)] => text,
+            _ => return None,
         },
-        _ => None,
-    }
+        _ => return None,
+    };
+    (!text.is_empty()).then_some(text)
 }
 
-/// A text or a list of texts, without empty ones. `None` for anything else, a mixed list too.
-fn texts(value: &Value) -> Option<Vec<Box<str>>> {
+/// A text or a list of texts. `None` for anything else, a mixed list too.
+fn texts(value: &Value) -> Option<Vec<&str>> {
     match value {
-        Value::String(text) => Some(non_empty(text).into_iter().collect()),
-        Value::Array(items) => {
-            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            Some(texts?.into_iter().filter_map(non_empty).collect())
-        }
+        Value::String(text) => Some(vec![text]),
+        Value::Array(items) => items.iter().map(Value::as_str).collect(),
         _ => None,
     }
 }
 
-/// The first of the mapped claims that is there decides. A text is split at single spaces (RFC 6749 §3.3); one with
-/// empty words, and names that hold white space or controls, are outside that grammar: then nothing is granted.
-fn scopes(spec: &IssuerSpec, claims: &Claims) -> Scopes {
-    let Some(value) = spec.claims.scopes.iter().find_map(|path| path.find(claims)) else { return Scopes::default() };
-    let words: Vec<Box<str>> = match value {
-        Value::String(text) if text.is_empty() => return Scopes::default(),
-        Value::String(text) => text.split(' ').map(Box::from).collect(),
-        _ => texts(value).unwrap_or_default(),
+/// The first of the mapped claims that is there decides; with the scopes that it names, whether it grants every one. A
+/// text is split at single spaces (RFC 6749 §3.3); one with empty words, and names that hold white space or controls,
+/// are outside that grammar: then nothing is granted.
+fn scopes<'c>(spec: &IssuerSpec, claims: &'c Claims) -> (Vec<&'c str>, bool) {
+    let Some(value) = spec.claims.scopes.iter().find_map(|path| path.find(claims)) else { return Default::default() };
+    let mut words: Vec<&str> = match value {
+        Value::String(text) if text.is_empty() => return Default::default(),
+        Value::String(text) => text.split(' ').collect(),
+        _ => texts(value).unwrap_or_default().into_iter().filter(|word| !word.is_empty()).collect(),
     };
     if !words.iter().all(|word| is_scope(word)) {
-        return Scopes::default();
+        return Default::default();
     }
-    let wildcard = spec.wildcard_scope.as_ref().is_some_and(|wildcard| words.contains(wildcard));
+    let wildcard = spec.wildcard_scope.as_deref();
+    let every_scope = wildcard.is_some_and(|wildcard| words.contains(&wildcard));
     // `*` is never a plain name: an upstream might take it for the wildcard that it is elsewhere.
-    let named = |word: &str| word != "*" && spec.wildcard_scope.as_deref() != Some(word);
-    Scopes { names: words.into_iter().filter(|word| named(word)).collect(), wildcard }
+    words.retain(|word| *word != "*" && wildcard != Some(*word));
+    (words, every_scope)
 }
 
 fn is_scope(word: &str) -> bool {

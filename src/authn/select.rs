@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::accepted::Accepted;
 use super::claims;
 use super::issuer::Issuer;
 use super::jose;
@@ -26,33 +27,33 @@ pub(super) enum Selected<'i, 't> {
 
 /// Chooses the issuer. No other is tried afterwards, whatever it would say.
 pub(super) fn select<'i, 't>(
-    candidates: &[&'i Arc<Issuer>],
+    accepted: Accepted<'i>,
     token: &'t str,
     trace: &mut dyn Trace,
 ) -> Result<Selected<'i, 't>, Failure> {
-    select_watched(candidates, token, trace, |_| ())
+    select_watched(accepted, token, trace, |_| ())
 }
 
 /// As [`select`]; tells of a JWT that could be read, even if nobody claims it.
 pub(super) fn select_watched<'i, 't>(
-    candidates: &[&'i Arc<Issuer>],
+    accepted: Accepted<'i>,
     token: &'t str,
     trace: &mut dyn Trace,
     read: impl FnOnce(&Token<'t>),
 ) -> Result<Selected<'i, 't>, Failure> {
-    let max_bytes = max_token_bytes(candidates);
+    let max_bytes = max_token_bytes(accepted);
     if token.len() > max_bytes {
         let detail = format!("the token has {} bytes, the maximum is {max_bytes}", token.len());
         return Err(Check::Size.fails(Reason::TokenTooLarge, detail));
     }
-    if !is_jwt(candidates, token) {
-        match claiming_opaque(candidates, token)? {
+    if !is_jwt(accepted, token) {
+        match claiming_opaque(accepted, token)? {
             Some(issuer) => {
                 trace.passed(Check::Size, format_args!("{} bytes, the maximum is {max_bytes}", token.len()));
                 trace.passed(Check::Shape, format_args!("as the issuer's opaque tokens look"));
                 return Ok(Selected::Opaque(issuer));
             }
-            None if issuers_of_jwts(candidates).next().is_none() => {
+            None if issuers_of_jwts(accepted).next().is_none() => {
                 let detail = "it has not the length, the prefix or the alphabet of an accepted issuer's opaque tokens";
                 return Err(Check::Shape.fails(Reason::TokenMalformed, detail));
             }
@@ -62,61 +63,61 @@ pub(super) fn select_watched<'i, 't>(
     }
     let token = Token::decode(token, max_bytes, trace)?;
     read(&token);
-    let issuer = claiming_jwt(candidates, &token)?;
+    let issuer = claiming_jwt(accepted, &token)?;
     Ok(Selected::Jwt(issuer, token))
 }
 
 /// Whether [`select`] would choose this issuer for this token, of which it is known that the issuer accepted it as an
 /// opaque one.
-pub(super) fn is_opaque_of(candidates: &[&Arc<Issuer>], token: &str, issuer: &Arc<Issuer>) -> bool {
-    !is_jwt(candidates, token)
-        && claiming_opaque(candidates, token).is_ok_and(|found| found.is_some_and(|found| Arc::ptr_eq(found, issuer)))
+pub(super) fn is_opaque_of(accepted: Accepted<'_>, token: &str, issuer: &Arc<Issuer>) -> bool {
+    !is_jwt(accepted, token)
+        && claiming_opaque(accepted, token).is_ok_and(|found| found.is_some_and(|found| Arc::ptr_eq(found, issuer)))
 }
 
 /// Whether no other candidate's JWTs have the same `iss` as those of this one.
-pub(super) fn is_only_one(candidates: &[&Arc<Issuer>], issuer: &Arc<Issuer>) -> bool {
-    issuers_of_jwts(candidates).filter(|other| other.spec().issuer == issuer.spec().issuer).count() == 1
+pub(super) fn is_only_one(accepted: Accepted<'_>, issuer: &Arc<Issuer>) -> bool {
+    issuers_of_jwts(accepted).filter(|other| other.spec().issuer == issuer.spec().issuer).count() == 1
 }
 
-pub(super) fn max_token_bytes(candidates: &[&Arc<Issuer>]) -> usize {
-    candidates.iter().map(|issuer| issuer.spec().max_token_bytes).max().unwrap_or(0)
+pub(super) fn max_token_bytes(accepted: Accepted<'_>) -> usize {
+    accepted.iter().map(|issuer| issuer.spec().max_token_bytes).max().unwrap_or(0)
 }
 
-fn issuers_of_jwts<'c, 'i>(candidates: &'c [&'i Arc<Issuer>]) -> impl Iterator<Item = &'i Arc<Issuer>> + 'c {
-    candidates.iter().copied().filter(|issuer| issuer.spec().tokens != TokenFormat::Opaque)
+fn issuers_of_jwts(accepted: Accepted<'_>) -> impl Iterator<Item = &Arc<Issuer>> {
+    accepted.iter().filter(|issuer| issuer.spec().tokens != TokenFormat::Opaque)
 }
 
-fn is_jwt(candidates: &[&Arc<Issuer>], token: &str) -> bool {
-    if candidates.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt) {
+fn is_jwt(accepted: Accepted<'_>, token: &str) -> bool {
+    if accepted.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt) {
         return true;
     }
     let signed_with = |alg: &str| {
-        issuers_of_jwts(candidates).any(|issuer| issuer.spec().algorithms.iter().any(|known| known.as_str() == alg))
+        issuers_of_jwts(accepted).any(|issuer| issuer.spec().algorithms.iter().any(|known| known.as_str() == alg))
     };
-    issuers_of_jwts(candidates).next().is_some() && jose::is_jwt(token, signed_with)
+    issuers_of_jwts(accepted).next().is_some() && jose::is_jwt(token, signed_with)
 }
 
 /// The one candidate whose JWTs have this `iss`.
-fn claiming_jwt<'i>(candidates: &[&'i Arc<Issuer>], token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
+fn claiming_jwt<'i>(accepted: Accepted<'i>, token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
     let iss = token.issuer()?;
-    let mut claiming = issuers_of_jwts(candidates).filter(|issuer| claims::is_of(&issuer.spec().issuer, iss));
+    let mut claiming = issuers_of_jwts(accepted).filter(|issuer| claims::is_of(&issuer.spec().issuer, iss));
     match (claiming.next(), claiming.next()) {
         (Some(issuer), None) => Ok(issuer),
         (Some(_), Some(_)) => {
             Err(Check::Issuer.fails(Reason::UnknownIssuer, "more than one accepted issuer claims it"))
         }
-        (None, _) => Err(unclaimed(issuers_of_jwts(candidates).map(|issuer| &issuer.spec().issuer), iss)),
+        (None, _) => Err(unclaimed(issuers_of_jwts(accepted).map(|issuer| &issuer.spec().issuer), iss)),
     }
 }
 
 /// The one candidate whose opaque tokens look like this text.
-fn claiming_opaque<'i>(candidates: &[&'i Arc<Issuer>], token: &str) -> Result<Option<&'i Arc<Issuer>>, Failure> {
+fn claiming_opaque<'i>(accepted: Accepted<'i>, token: &str) -> Result<Option<&'i Arc<Issuer>>, Failure> {
     let fits = |issuer: &&'i Arc<Issuer>| {
         let spec = issuer.spec();
         let may_be_opaque = spec.tokens != TokenFormat::Jwt && token.len() <= spec.max_token_bytes;
         may_be_opaque && spec.introspection.as_ref().is_some_and(|how| is_like(&how.filter, token))
     };
-    let mut claiming = candidates.iter().copied().filter(fits);
+    let mut claiming = accepted.iter().filter(fits);
     match (claiming.next(), claiming.next()) {
         (found, None) => Ok(found),
         (_, Some(_)) => {
@@ -180,12 +181,17 @@ mod tests {
             introspection: (tokens != TokenFormat::Jwt).then_some(introspection),
             ..spec()
         };
-        let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+        let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
         Issuer::start(spec, &deps).unwrap()
     }
 
+    fn running(candidates: &[&Arc<Issuer>]) -> Vec<Arc<Issuer>> {
+        candidates.iter().copied().map(Arc::clone).collect()
+    }
+
     fn chosen(candidates: &[&Arc<Issuer>], token: &str) -> Result<String, Reason> {
-        match select(candidates, token, &mut Unwatched) {
+        let running = running(candidates);
+        match select(Accepted::all(&running), token, &mut Unwatched) {
             Ok(Selected::Jwt(issuer, _)) => Ok(format!("jwt of {}", issuer.spec().name)),
             Ok(Selected::Opaque(issuer)) => Ok(format!("text of {}", issuer.spec().name)),
             Err(failure) => Err(failure.error.reason),
@@ -203,9 +209,9 @@ mod tests {
         assert_eq!(chosen(&[&b, &twin], "b_12345678"), Err(Reason::UnknownIssuer));
         assert_eq!(chosen(&[&a, &b], "c_12345678"), Ok("text of a".into()));
         // And so it is for what a cache knows.
-        assert!(is_opaque_of(&[&a], "b_12345678", &a));
-        assert!(!is_opaque_of(&[&a, &b], "b_12345678", &a));
-        assert!(!is_opaque_of(&[&a, &b], "c_12345678", &b));
+        assert!(is_opaque_of(Accepted::all(&running(&[&a])), "b_12345678", &a));
+        assert!(!is_opaque_of(Accepted::all(&running(&[&a, &b])), "b_12345678", &a));
+        assert!(!is_opaque_of(Accepted::all(&running(&[&a, &b])), "c_12345678", &b));
     }
 
     #[test]

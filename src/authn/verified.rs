@@ -96,10 +96,10 @@ impl Verified {
     ///
     /// # Errors
     /// Another certificate, or none that Envoy reported.
-    pub fn prove(&self, caller: &Caller<'_>) -> Result<&Arc<Principal>, AuthnError> {
-        let Some(bound_to) = self.principal.bound_to else { return Ok(&self.principal) };
+    pub fn prove(&self, caller: &Caller<'_>) -> Result<Arc<Principal>, AuthnError> {
+        let Some(bound_to) = self.principal.bound_to() else { return Ok(Arc::clone(&self.principal)) };
         match caller.thumbprint() {
-            Ok(thumbprint) if thumbprint == bound_to => Ok(&self.principal),
+            Ok(thumbprint) if thumbprint == *bound_to => Ok(Arc::clone(&self.principal)),
             Ok(_) => Err(AuthnError::new(
                 Reason::TokenBinding,
                 "the token is bound to another certificate than the caller's",
@@ -145,6 +145,6 @@ impl Verified {
     }
 
     pub(super) fn claims(&self) -> &Map<String, Value> {
-        &self.principal.claims
+        self.principal.claims()
     }
 }

@@ -80,8 +80,7 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
 
 async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     let recorder = Arc::new(Recorder::default());
-    let deps =
-        Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::<Recorder>::clone(&recorder) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::<Recorder>::clone(&recorder));
     let engine = tokio::select! {
         loaded = Engine::load(path, deps) => loaded?,
         () = signals.end() => return Ok(Exit::Yes),

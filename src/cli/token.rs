@@ -13,11 +13,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
-use crate::authn::Issuer;
 use crate::authn::issuer::{Report, explain};
 use crate::authn::spec::IssuerSpec;
 use crate::authn::store::Deps;
 use crate::authn::trace::Outcome;
+use crate::authn::{Accepted, Issuer};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Config};
 use crate::core::caller::Caller;
@@ -121,7 +121,7 @@ fn chosen(config: Config, name: Option<&str>) -> Result<Vec<IssuerSpec>, Failure
 }
 
 fn start(specs: Vec<IssuerSpec>) -> Result<Vec<Arc<Issuer>>, Failure> {
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     let mut issuers = Vec::new();
     let mut errors = Vec::new();
     for spec in specs {
@@ -143,13 +143,13 @@ pub(super) async fn judge(
     now: Timestamp,
     timeout: Duration,
 ) -> Report {
-    let issuers: Vec<&Arc<Issuer>> = issuers.iter().collect();
-    let report = explain(&issuers, token, caller, now).await;
+    let accepted = Accepted::all(issuers);
+    let report = explain(accepted, token, caller, now).await;
     let claiming = issuers.iter().find(|issuer| report.issuer.as_ref() == Some(&issuer.spec().name));
     match (claiming, &report.result) {
         (Some(issuer), Err(error)) if error.reason == Reason::KeysUnavailable => {
             if issuer.keys().wait(timeout).await {
-                explain(&issuers, token, caller, now).await
+                explain(accepted, token, caller, now).await
             } else {
                 with_cause(report, issuer.keys().status().last_error)
             }

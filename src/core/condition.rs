@@ -65,10 +65,10 @@ impl ClaimCondition {
         facts: &RequestFacts<'_>,
         params: &PathParams<'_>,
     ) -> Result<bool, ConditionError> {
-        let claim = self.path.find(&principal.claims);
+        let claim = self.path.find(principal.claims());
         Ok(match &self.test {
             ClaimTest::Present => !matches!(claim, None | Some(Value::Null)),
-            ClaimTest::Absent if self.path.is_blocked(&principal.claims) => return Err(ConditionError),
+            ClaimTest::Absent if self.path.is_blocked(principal.claims()) => return Err(ConditionError),
             ClaimTest::Absent => matches!(claim, None | Some(Value::Null)),
             ClaimTest::Equals(want) => equal(claim, want)?,
             ClaimTest::In(want) => one_of(claim, want)?,

@@ -1,18 +1,21 @@
 //! The decision itself: pure and total. Every path through here ends in an [`Answer`], and every doubt in a denial.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::answer::{AllowedRequest, Answer, DecisionId, Verdict};
 use super::caller::CallerError;
 use super::denial;
+use super::guard::{Guard, GuardedHeaders};
+use super::header_list::HeaderList;
 use super::inject::{self, Placeholder, RenderError, Template};
 use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
-use super::request::{Direction, RequestFacts};
-use super::rule::{Action, AudienceRequirement, CallerRequirement, DenialStyle, Requirements, Rule, TokenIndex};
-use super::table::{Match, PolicyTable, Unjudgeable, fold};
+use super::request::RequestFacts;
+use super::rule::{
+    Action, AudienceRequirement, CallerRequirement, DenialStyle, Injection, Requirements, Rule, TokenIndex,
+};
+use super::table::{Match, PolicyTable, Unjudgeable};
 use crate::secret::Secret;
 
 /// What authentication found, before any rule's requirement was judged.
@@ -102,11 +105,8 @@ impl NeedsToken<'_> {
 
     /// Allows the request, with this bearer token in the place of whatever it carried.
     pub fn attach(self, token: Secret) -> Answer {
-        let Self { decision, mut allowed, reason, .. } = self;
-        // Envoy removes last.
-        allowed.remove.retain(|name| !name.eq_ignore_ascii_case(AUTHORIZATION));
-        allowed.bearer = Some(token);
-        decision.answer(reason, Verdict::Allow(allowed))
+        let Self { decision, allowed, reason, .. } = self;
+        decision.answer(reason, Verdict::Allow(allowed.with_bearer(token)))
     }
 
     /// Denies the request: the token did not come.
@@ -115,33 +115,20 @@ impl NeedsToken<'_> {
     }
 }
 
-const AUTHORIZATION: &str = "authorization";
-
-/// Where a caller's own credentials are, whatever the issuers read: where a rule attaches a token, that token alone
-/// travels on. On the way out cookies are another party's, handed on by a service that hands on all that it got; on the
-/// way in they are for the service behind.
-const fn callers_own(direction: Direction) -> &'static [&'static str] {
-    match direction {
-        Direction::Inbound => &[AUTHORIZATION, "proxy-authorization"],
-        Direction::Outbound => &[AUTHORIZATION, "proxy-authorization", "cookie"],
-    }
-}
-
 /// Decides on a request by the rule that matches it.
 ///
-/// `credential_headers` are the headers that any issuer's credentials may come in: of them only the one whose token was
-/// verified travels on. Upstreams would take another for one that was.
+/// Of the headers that credentials may come in only the one whose token was verified travels on: upstreams would take
+/// another for one that was.
 pub fn decide<'d>(
-    table: &PolicyTable,
     found: &Match<'d>,
     facts: &'d RequestFacts<'d>,
     authentication: Authentication,
-    credential_headers: &[Arc<str>],
+    guarded: &GuardedHeaders,
     decision_id: DecisionId,
 ) -> Decided<'d> {
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
-    let outcome = decision.outcome(table, &found.params, authentication, credential_headers);
+    let outcome = decision.outcome(&found.params, authentication, guarded.of(rule, facts.direction));
     match (outcome, rule.upstream_token) {
         (Err(reason), _) => Decided::Answer(decision.deny(reason)),
         (Ok((allowed, reason)), None) => Decided::Answer(decision.answer(reason, Verdict::Allow(allowed))),
@@ -159,7 +146,7 @@ fn judge(
     match &wanted.audience {
         AudienceRequirement::Unchecked => {}
         AudienceRequirement::Checked(audience) => {
-            if !audience.holds(|name| principal.audience.iter().any(|of_token| **of_token == *name)) {
+            if !audience.holds(|name| principal.audience().any(|of_token| of_token == name)) {
                 return Err(Reason::WrongAudience);
             }
         }
@@ -168,10 +155,10 @@ fn judge(
     let one_holds = |alternatives: &[super::rule::AnyAll], has: &dyn Fn(&str) -> bool| {
         alternatives.is_empty() || alternatives.iter().any(|alternative| alternative.holds(has))
     };
-    if !one_holds(&wanted.scopes, &|scope| principal.scopes.grants(scope)) {
+    if !one_holds(&wanted.scopes, &|scope| principal.grants(scope)) {
         return Err(Reason::InsufficientScope);
     }
-    if !one_holds(&wanted.roles, &|role| principal.roles.iter().any(|held| **held == *role)) {
+    if !one_holds(&wanted.roles, &|role| principal.roles().any(|held| held == role)) {
         return Err(Reason::InsufficientRole);
     }
     for condition in &wanted.claims {
@@ -194,6 +181,9 @@ fn admit(wanted: Option<&CallerRequirement>, facts: &RequestFacts<'_>) -> Result
     }
 }
 
+/// Room for one identity header, name and value. More is made where it does not do.
+const HEADER_BYTES: usize = 64;
+
 /// What an answer is made from, once the rule is known.
 #[derive(Debug)]
 struct Decision<'d> {
@@ -206,16 +196,16 @@ struct Decision<'d> {
 impl Decision<'_> {
     fn outcome(
         &mut self,
-        table: &PolicyTable,
         params: &PathParams<'_>,
         authentication: Authentication,
-        credentials: &[Arc<str>],
+        guard: &Guard,
     ) -> Result<(AllowedRequest, Reason), Reason> {
+        let (rule, facts) = (self.rule, self.facts);
         let anonymous = |decision: &Self, caller: Option<&CallerRequirement>, reason| {
-            admit(caller, decision.facts)?;
-            Ok((decision.allow(table, params, credentials, None)?, reason))
+            admit(caller, facts)?;
+            Ok((decision.allow(params, guard, None)?, reason))
         };
-        match (&self.rule.action, authentication) {
+        match (&rule.action, authentication) {
             (Action::Deny, _) => Err(Reason::DeniedByRule),
             (Action::Preflight { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedPreflight),
             (Action::Anonymous { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedAnonymous),
@@ -225,30 +215,29 @@ impl Decision<'_> {
             }
             (Action::Require(_), Authentication::Absent) => Err(Reason::MissingToken),
             (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
-                self.principal = Some(Arc::clone(&principal));
-                judge(wanted, &principal, self.facts, params)?;
-                let kept = !self.rule.injection.remove_token && self.rule.upstream_token.is_none();
-                Ok((self.allow(table, params, credentials, kept.then_some(&*header))?, Reason::Allowed))
+                judge(wanted, self.principal.insert(principal), facts, params)?;
+                let kept = !rule.injection.remove_token && rule.upstream_token.is_none();
+                Ok((self.allow(params, guard, kept.then_some(header))?, Reason::Allowed))
             }
             // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
             (Action::Optional(_) | Action::Require(_), Authentication::NotWanted) => Err(Reason::InternalError),
         }
     }
 
-    /// `kept` is the one of the `credentials` headers that travels on.
-    fn allow(
-        &self,
-        table: &PolicyTable,
-        params: &PathParams<'_>,
-        credentials: &[Arc<str>],
-        kept: Option<&str>,
-    ) -> Result<AllowedRequest, Reason> {
-        let principal = self.principal.as_deref();
-        let mut set = Vec::with_capacity(self.rule.injection.headers.len());
-        for header in &self.rule.injection.headers {
-            match inject::render(&header.template, principal, wants(self.rule), self.facts, params) {
-                Ok(Some(value)) => set.push((Arc::clone(&header.name), value)),
-                Ok(None) => {
+    /// `kept` is the header whose verified credential travels on.
+    fn allow(&self, params: &PathParams<'_>, guard: &Guard, kept: Option<Arc<str>>) -> Result<AllowedRequest, Reason> {
+        let Injection { headers, response_headers, .. } = &self.rule.injection;
+        let from = inject::Source {
+            principal: self.principal.as_deref(),
+            wanted: wants(self.rule).map(|wanted| &**wanted),
+            facts: self.facts,
+            params,
+        };
+        let mut set = HeaderList::with_capacity(headers.len() * HEADER_BYTES);
+        for header in headers {
+            match set.try_push_with(&header.name, |value| header.template.render(&from, value)) {
+                Ok(true) => {}
+                Ok(false) => {
                     if let Some(reason) = header.required.then(|| self.lacking(&header.template)).flatten() {
                         return Err(reason);
                     }
@@ -256,24 +245,16 @@ impl Decision<'_> {
                 Err(RenderError::TooLarge) => return Err(Reason::IdentityTooLarge),
             }
         }
-        // As sent to the letter: what upstreams may fold to the same name was not verified.
-        let stays = |name: &str| kept == Some(name) || set.iter().any(|(of_ours, _)| **of_ours == *name);
-        let callers = if self.rule.upstream_token.is_some() { callers_own(self.facts.direction) } else { &[] };
-        let callers = callers.iter().copied().filter(|name| credentials.iter().all(|listed| **listed != **name));
-        let credentials: Vec<&str> = credentials.iter().map(|name| &**name).chain(callers).collect();
-        let mut remove: Vec<Cow<'static, str>> = Vec::new();
-        let exact = table.reserved().iter().map(|name| &**name).chain(credentials.iter().copied());
-        remove.extend(exact.filter(|name| !stays(name)).map(|name| Cow::Owned(name.to_owned())));
-        let folded: Vec<Cow<'_, str>> = credentials.iter().map(|name| fold(name)).collect();
-        for line in self.facts.headers.iter() {
-            let listed = |name: &str| remove.iter().any(|listed| listed.eq_ignore_ascii_case(name));
-            let ours = table.is_reserved(line.name) || folded.contains(&fold(line.name));
-            if ours && !stays(&line.name.to_ascii_lowercase()) && !listed(line.name) {
-                remove.push(Cow::Owned(line.name.to_ascii_lowercase()));
+        // The guard's own names are set, kept or removed. What is sent in another spelling was neither made nor verified
+        // here, whatever became of the name.
+        let mut disguised: Vec<Box<str>> = Vec::new();
+        for line in self.facts.headers.iter().filter(|line| guard.is_disguise(line.name)) {
+            if !disguised.iter().any(|listed| line.is(listed)) {
+                disguised.push(line.name.to_ascii_lowercase().into());
             }
         }
-        let response_headers = self.rule.injection.response_headers.clone();
-        Ok(AllowedRequest { set, remove, response_headers, bearer: None })
+        let (guarded, response_headers) = (Arc::clone(guard.names()), Arc::clone(response_headers));
+        Ok(AllowedRequest { set, bearer: None, guarded, kept, disguised, response_headers })
     }
 
     /// Why a required header that has no value refuses the request. `None` where its value would come from a token and

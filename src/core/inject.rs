@@ -1,13 +1,15 @@
 //! Identity headers: templates, and the encoding that keeps a claim inside its header.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::path::PathParams;
-use super::principal::{Principal, Scopes};
+use super::principal::Principal;
 use super::request::RequestFacts;
 use super::rule::{AnyAll, Requirements};
 
@@ -170,117 +172,135 @@ pub(super) enum RenderError {
     TooLarge,
 }
 
-/// Makes the value of a template. `None` where any placeholder has none. `wanted` are the requirements that the
-/// principal met: with a wildcard scope, the scopes named there are what it was granted.
-pub(super) fn render(
-    template: &Template,
-    principal: Option<&Principal>,
-    wanted: Option<&Arc<Requirements>>,
-    facts: &RequestFacts<'_>,
-    params: &PathParams<'_>,
-) -> Result<Option<String>, RenderError> {
-    let mut value = String::new();
-    for piece in &template.0 {
-        match piece {
-            Piece::Literal(text) => value.push_str(text),
-            Piece::Value(placeholder) => match placeholder.render(principal, wanted, facts, params) {
-                Some(text) => value.push_str(&text),
-                None => return Ok(None),
-            },
+/// Where values come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'s, 'p> {
+    pub(super) principal: Option<&'s Principal>,
+    /// The requirements that the principal met: with a wildcard scope, the scopes named there are what it was granted.
+    pub(super) wanted: Option<&'s Requirements>,
+    pub(super) facts: &'s RequestFacts<'s>,
+    pub(super) params: &'s PathParams<'p>,
+}
+
+impl Template {
+    /// Appends the value to `text`. Whether there is one: it needs a value of every placeholder, and a byte at least.
+    ///
+    /// # Errors
+    /// Where the value is too long.
+    pub(super) fn render(&self, from: &Source<'_, '_>, text: &mut String) -> Result<bool, RenderError> {
+        let start = text.len();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(literal) => text.push_str(literal),
+                Piece::Value(placeholder) => {
+                    if placeholder.render(from, text).is_none() {
+                        return Ok(false);
+                    }
+                }
+            }
+            if text.len() - start > MAX_VALUE_BYTES {
+                return Err(RenderError::TooLarge);
+            }
         }
-        if value.len() > MAX_VALUE_BYTES {
-            return Err(RenderError::TooLarge);
-        }
+        Ok(text.len() > start)
     }
-    Ok((!value.is_empty()).then_some(value))
 }
 
 impl Placeholder {
-    fn render(
-        &self,
-        principal: Option<&Principal>,
-        wanted: Option<&Arc<Requirements>>,
-        facts: &RequestFacts<'_>,
-        params: &PathParams<'_>,
-    ) -> Option<String> {
-        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(|text| encode(text, false));
+    /// Appends the value, if there is one.
+    fn render(&self, from: &Source<'_, '_>, into: &mut String) -> Option<()> {
+        let Source { principal, wanted, facts, params } = *from;
         match self {
-            Self::Caller => text(facts.caller.spiffe_id().ok().map(|id| id.as_str())),
-            Self::PathParameter(name) => text(params.value(name)),
-            Self::Subject => text(principal?.subject.as_deref()),
-            Self::Client => text(principal?.client.as_deref()),
-            Self::Service => text(principal?.service.as_deref()),
-            Self::Tenant => text(principal?.tenant.as_deref()),
-            Self::Issuer => {
-                let principal = principal?;
-                text(Some(principal.issuer_url.as_deref().unwrap_or(&principal.issuer)))
-            }
-            Self::Scopes(style) => list(granted(&principal?.scopes, wanted), *style),
-            Self::Roles(style) => list(principal?.roles.iter().map(|role| &**role), *style),
-            Self::Audience(style) => list(principal?.audience.iter().map(|audience| &**audience), *style),
-            Self::Claim(name) => claim(&principal?.mapped.iter().find(|(known, _)| known == name)?.1),
-            Self::Claims => Some(packed(&serde_json::to_vec(&*principal?.claims).ok()?)),
+            Self::Caller => single(facts.caller.spiffe_id().ok()?.as_str(), into),
+            Self::PathParameter(name) => single(params.value(name)?, into),
+            Self::Subject => single(principal?.subject()?, into),
+            Self::Client => single(principal?.client()?, into),
+            Self::Service => single(principal?.service()?, into),
+            Self::Tenant => single(principal?.tenant()?, into),
+            Self::Issuer => single(principal?.issuer_url().unwrap_or(principal?.issuer()), into),
+            Self::Scopes(style) => list(granted(principal?, wanted), *style, into),
+            Self::Roles(style) => list(principal?.roles(), *style, into),
+            Self::Audience(style) => list(principal?.audience(), *style, into),
+            Self::Claim(name) => claim(principal?.mapped(name)?, into),
+            Self::Claims => packed(&serde_json::to_vec(principal?.claims()).ok()?, into),
         }
     }
 }
 
-/// The scopes to tell of: the token's own, and where it holds the wildcard, those that the rule names.
-fn granted<'s>(scopes: &'s Scopes, wanted: Option<&'s Arc<Requirements>>) -> impl Iterator<Item = &'s str> {
-    let alternatives = wanted.filter(|_| scopes.wildcard).map_or(&[][..], |wanted| &wanted.scopes);
+/// The scopes to tell of, each once: the token's own, and where it holds the wildcard, those that the rule names.
+fn granted<'s>(principal: &'s Principal, wanted: Option<&'s Requirements>) -> impl Iterator<Item = &'s str> {
+    let alternatives = wanted.filter(|_| principal.has_every_scope()).map_or(&[][..], |wanted| &wanted.scopes);
     let by_wildcard = alternatives.iter().flat_map(AnyAll::names);
-    let mut names: Vec<&str> = Vec::new();
-    for name in scopes.names.iter().map(|name| &**name).chain(by_wildcard) {
-        if !names.contains(&name) {
-            names.push(name);
+    let mut told: SmallVec<[&str; 16]> = SmallVec::new();
+    principal.scopes().chain(by_wildcard).filter(move |name| {
+        let new = !told.contains(name);
+        if new {
+            told.push(name);
         }
-    }
-    names.into_iter()
+        new
+    })
 }
 
-fn list<'i>(items: impl Iterator<Item = &'i str>, style: ListStyle) -> Option<String> {
+fn single(value: &str, into: &mut String) -> Option<()> {
+    encode(value, false, into);
+    (!value.is_empty()).then_some(())
+}
+
+fn list<'i>(items: impl Iterator<Item = &'i str>, style: ListStyle, into: &mut String) -> Option<()> {
     let separator = match style {
-        ListStyle::Spaces => " ",
-        ListStyle::Commas => ",",
+        ListStyle::Spaces => ' ',
+        ListStyle::Commas => ',',
     };
-    let items: Vec<String> = items.filter(|item| !item.is_empty()).map(|item| encode(item, true)).collect();
-    (!items.is_empty()).then(|| items.join(separator))
+    let mut any = false;
+    for item in items.filter(|item| !item.is_empty()) {
+        if any {
+            into.push(separator);
+        }
+        encode(item, true, into);
+        any = true;
+    }
+    any.then_some(())
 }
 
 /// A mapped claim: text, numbers and booleans as they are, arrays of texts as a list, all else as base64url JSON.
-fn claim(value: &Value) -> Option<String> {
+fn claim(value: &Value, into: &mut String) -> Option<()> {
     match value {
         Value::Null => None,
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(text) => (!text.is_empty()).then(|| encode(text, false)),
-        Value::Array(items) => {
-            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
-            match texts {
-                Some(texts) => list(texts.into_iter(), ListStyle::Spaces),
-                None => Some(packed(value.to_string().as_bytes())),
-            }
+        Value::Bool(flag) => {
+            into.push_str(if *flag { "true" } else { "false" });
+            Some(())
         }
-        Value::Object(_) => Some(packed(value.to_string().as_bytes())),
+        Value::Number(number) => write!(into, "{number}").ok(),
+        Value::String(text) => single(text, into),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            list(items.iter().filter_map(Value::as_str), ListStyle::Spaces, into)
+        }
+        Value::Array(_) | Value::Object(_) => packed(value.to_string().as_bytes(), into),
     }
 }
 
-fn packed(json: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(json)
+fn packed(json: &[u8], into: &mut String) -> Option<()> {
+    URL_SAFE_NO_PAD.encode_string(json, into);
+    Some(())
 }
 
 /// Percent-encodes what could break out of a header value: everything but visible ASCII, and `%` and `,`. A space
 /// stays where it cannot be mistaken: inside a single value.
-fn encode(text: &str, item: bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
+fn encode(text: &str, item: bool, into: &mut String) {
+    let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
         let edge = at == 0 || at + 1 == text.len();
         match byte {
-            b' ' if !item && !edge => encoded.push(' '),
-            b'%' | b',' | 0..=b' ' | 0x7f.. => encoded.push_str(percent_encoding::percent_encode_byte(byte)),
-            _ => encoded.push(char::from(byte)),
+            b' ' if !item && !edge => {}
+            b'%' | b',' | 0..=b' ' | 0x7f.. => {
+                into.push_str(text.get(plain..at).unwrap_or_default());
+                into.push_str(percent_encoding::percent_encode_byte(byte));
+                plain = at + 1;
+            }
+            _ => {}
         }
     }
-    encoded
+    into.push_str(text.get(plain..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -317,7 +337,13 @@ mod tests {
             (" a b ", "%20a b%20", "%20a%20b%20"),
             ("ü\u{1f600}\u{7f}", "%C3%BC%F0%9F%98%80%7F", "%C3%BC%F0%9F%98%80%7F"),
         ] {
-            assert_eq!((encode(text, false).as_str(), encode(text, true).as_str()), (single, item), "{text:?}");
+            let encoded = |item| {
+                let mut encoded = "before ".to_owned();
+                encode(text, item, &mut encoded);
+                encoded
+            };
+            assert_eq!(encoded(false), format!("before {single}"), "{text:?}");
+            assert_eq!(encoded(true), format!("before {item}"), "{text:?}");
         }
     }
 }

@@ -1,21 +1,32 @@
 //! Canonical paths: decoded once, and refused where two readers could disagree.
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
 /// A path in its one reading: the decoded segments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CanonicalPath {
-    segments: Vec<Box<str>>,
+pub struct CanonicalPath<'a> {
+    /// Joined by slashes. No decoded segment holds one, so that this is the segments and nothing else; and a path that
+    /// is not encoded anywhere, as most are, is its own canonical form.
+    segments: Cow<'a, str>,
 }
+
+/// The segments that a path pattern's parameters took, in the pattern's order. Few patterns have more than these.
+pub(super) type ParamValues<'a> = SmallVec<[&'a str; 4]>;
 
 /// The values of a path pattern's parameters.
 #[derive(Clone, Debug, Default)]
 pub struct PathParams<'a> {
-    pub(super) pairs: Vec<(&'a str, &'a str)>,
+    pub(super) names: &'a [Box<str>],
+    pub(super) values: ParamValues<'a>,
 }
 
 impl<'a> PathParams<'a> {
     /// The decoded segment that the pattern calls `name`.
     pub fn value(&self, name: &str) -> Option<&'a str> {
-        self.pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        let at = self.names.iter().position(|known| **known == *name)?;
+        self.values.get(at).copied()
     }
 }
 
@@ -51,7 +62,7 @@ pub enum PathError {
 /// Deepest path looked at.
 const MAX_SEGMENTS: usize = 256;
 
-impl CanonicalPath {
+impl<'a> CanonicalPath<'a> {
     /// Reads a path without its query.
     ///
     /// Percent-encoding is undone once. Refused are readings on which servers differ: dot segments and empty
@@ -60,34 +71,55 @@ impl CanonicalPath {
     ///
     /// # Errors
     /// What makes it ambiguous.
-    pub fn parse(raw: &str) -> Result<Self, PathError> {
+    pub fn parse(raw: &'a str) -> Result<Self, PathError> {
         let rest = raw.strip_prefix('/').ok_or(PathError::NotOrigin)?;
-        let mut segments = Vec::new();
-        let mut parts = rest.split('/').peekable();
-        while let Some(part) = parts.next() {
+        let mut decoded = rest.contains('%').then(|| String::with_capacity(rest.len()));
+        let mut parts = rest.split('/').enumerate().peekable();
+        while let Some((index, part)) = parts.next() {
             let last = parts.peek().is_none();
             if part.is_empty() && !last {
                 return Err(PathError::EmptySegment);
             }
-            if segments.len() == MAX_SEGMENTS {
+            if index == MAX_SEGMENTS {
                 return Err(PathError::TooDeep);
             }
-            segments.push(decode_segment(part)?);
+            let segment = decode_segment(part)?;
+            if let Some(text) = &mut decoded {
+                if index > 0 {
+                    text.push('/');
+                }
+                text.push_str(&segment);
+            }
         }
-        Ok(Self { segments })
+        Ok(Self { segments: decoded.map_or(Cow::Borrowed(rest), Cow::Owned) })
     }
 
     /// The decoded segments. `/` is one empty segment.
-    pub fn segments(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.segments.iter().map(|segment| &**segment)
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.segments.split('/')
     }
 
-    pub(super) fn segment(&self, index: usize) -> Option<&str> {
-        self.segments.get(index).map(|segment| &**segment)
+    /// The decoded segments with slashes between them; none holds one itself.
+    pub(super) fn joined(&self) -> &str {
+        &self.segments
     }
 }
 
-fn decode_segment(part: &str) -> Result<Box<str>, PathError> {
+fn decode_segment(part: &str) -> Result<Cow<'_, str>, PathError> {
+    let raw = |byte: u8| match byte {
+        b'\\' | b';' => Err(PathError::Delimiter),
+        b'#' | 0..=b' ' | 0x7f.. => Err(PathError::RawByte),
+        _ => Ok(byte),
+    };
+    if !part.contains('%') {
+        // What remains to be judged below of a text that is not encoded.
+        part.bytes().try_for_each(|byte| raw(byte).map(drop))?;
+        return match part {
+            "." | ".." => Err(PathError::DotSegment),
+            _ if part.contains('?') => Err(PathError::Delimiter),
+            _ => Ok(Cow::Borrowed(part)),
+        };
+    }
     let mut decoded = Vec::with_capacity(part.len());
     let mut bytes = part.bytes();
     while let Some(byte) = bytes.next() {
@@ -97,9 +129,7 @@ fn decode_segment(part: &str) -> Result<Box<str>, PathError> {
                 let (Some(high), Some(low)) = (digit(), digit()) else { return Err(PathError::Encoding) };
                 decoded.push(u8::try_from(high * 16 + low).map_err(|_| PathError::Encoding)?);
             }
-            b'\\' | b';' => return Err(PathError::Delimiter),
-            b'#' | 0..=b' ' | 0x7f.. => return Err(PathError::RawByte),
-            _ => decoded.push(byte),
+            _ => decoded.push(raw(byte)?),
         }
     }
     let text = String::from_utf8(decoded).map_err(|_| PathError::Encoding)?;
@@ -126,7 +156,7 @@ fn decode_segment(part: &str) -> Result<Box<str>, PathError> {
     Ok(text.into())
 }
 
-impl std::fmt::Display for CanonicalPath {
+impl std::fmt::Display for CanonicalPath<'_> {
     /// The canonical spelling, which parses to the same path.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -143,7 +173,7 @@ impl std::fmt::Display for CanonicalPath {
             .add(b'|')
             .add(b'[')
             .add(b']');
-        for segment in &self.segments {
+        for segment in self.segments() {
             write!(f, "/{}", utf8_percent_encode(segment, ENCODED))?;
         }
         Ok(())

@@ -1,5 +1,8 @@
 //! What a decision may look at: one HTTP request as the proxy reported it, parsed and borrowed.
 
+use std::borrow::Cow;
+use std::str::Utf8Error;
+
 use super::caller::Caller;
 use super::path::{CanonicalPath, PathError};
 use super::reason::Reason;
@@ -27,6 +30,13 @@ pub struct Header<'a> {
     pub value: &'a [u8],
 }
 
+impl Header<'_> {
+    /// Whether this is its name.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
 /// The header lines of a request, pseudo-headers (`:path`) included where the proxy sends them.
 #[derive(Clone, Debug, Default)]
 pub struct Headers<'a>(Vec<Header<'a>>);
@@ -44,7 +54,27 @@ impl<'a> Headers<'a> {
 
     /// The values of every line with this name.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a [u8]> + 's {
-        self.0.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+        self.0.iter().filter(move |line| line.is(name)).map(|line| line.value)
+    }
+
+    /// The lines with this name as one value, joined by commas as Envoy joins them. `None` where there are none.
+    ///
+    /// # Errors
+    /// Where one of them is not text.
+    pub fn joined(&self, name: &str) -> Result<Option<Cow<'a, str>>, Utf8Error> {
+        let mut joined: Option<Cow<'a, str>> = None;
+        for value in self.values(name) {
+            let text = str::from_utf8(value)?;
+            match &mut joined {
+                None => joined = Some(Cow::Borrowed(text)),
+                Some(before) => {
+                    let before = before.to_mut();
+                    before.push(',');
+                    before.push_str(text);
+                }
+            }
+        }
+        Ok(joined)
     }
 
     /// Whether any line has this name.
@@ -82,9 +112,9 @@ pub struct RequestFacts<'a> {
     /// As sent; methods are case-sensitive (RFC 9110 §9.1).
     pub method: &'a str,
     /// Lower case, without port or trailing dot.
-    pub host: Host,
+    pub host: Host<'a>,
     /// Decoded once, free of ambiguity.
-    pub path: CanonicalPath,
+    pub path: CanonicalPath<'a>,
     /// What follows the first `?`, undecoded.
     pub query: Option<&'a str>,
     /// The header lines.
@@ -132,12 +162,15 @@ impl<'a> RequestFacts<'a> {
             return Err(RequestError::Method);
         }
         let host = Host::parse(raw.host).ok_or(RequestError::Host)?;
-        for name in [":authority", "host"] {
-            for value in raw.headers.values(name) {
-                let same = std::str::from_utf8(value).ok().and_then(Host::parse).is_some_and(|other| other == host);
-                if !same {
+        let mut grpc = false;
+        for line in raw.headers.iter() {
+            if line.is(":authority") || line.is("host") {
+                let named = str::from_utf8(line.value).ok().and_then(Host::parse);
+                if named.is_none_or(|named| named != host) {
                     return Err(RequestError::Host);
                 }
+            } else if line.is("content-type") {
+                grpc |= is_grpc(line.value);
             }
         }
         let (path, query) = match raw.path.split_once('?') {
@@ -145,7 +178,6 @@ impl<'a> RequestFacts<'a> {
             None => (raw.path, None),
         };
         let path = CanonicalPath::parse(path)?;
-        let grpc = raw.headers.values("content-type").any(is_grpc);
         Ok(Self {
             direction: raw.direction,
             method: raw.method,
@@ -190,28 +222,20 @@ pub fn is_token(text: &str) -> bool {
 
 /// A host name or address: lower case, without port, user information or trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Host(String);
+pub struct Host<'a>(Cow<'a, str>);
 
-impl Host {
+impl<'a> Host<'a> {
     /// Reads a `Host` or `:authority` value. `None` where it is empty or malformed: user information, an
     /// invalid port, a byte outside letters, digits, `-`, `.` and `_`, an empty label.
-    pub fn parse(authority: &str) -> Option<Self> {
-        let name = if authority.starts_with('[') {
-            let (address, rest) = authority.split_once(']')?;
+    pub fn parse(authority: &'a str) -> Option<Self> {
+        if let Some(rest) = authority.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']')?;
             valid_port(rest)?;
-            let inner = address.strip_prefix('[')?;
-            let address: std::net::Ipv6Addr = inner.parse().ok()?;
-            return Some(Self(format!("[{address}]")));
-        } else {
-            match authority.split_once(':') {
-                Some((name, port)) => {
-                    valid_port(&authority[name.len()..])?;
-                    let _ = port;
-                    name
-                }
-                None => authority,
-            }
-        };
+            let address: std::net::Ipv6Addr = address.parse().ok()?;
+            return Some(Self(Cow::Owned(format!("[{address}]"))));
+        }
+        let (name, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        valid_port(port)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         let good = |label: &str| {
             !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -219,7 +243,8 @@ impl Host {
         if name.len() > 253 || !name.split('.').all(good) {
             return None;
         }
-        Some(Self(name.to_ascii_lowercase()))
+        let lower = !name.bytes().any(|b| b.is_ascii_uppercase());
+        Some(Self(if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) }))
     }
 
     /// The normalised text.

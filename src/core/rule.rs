@@ -121,7 +121,7 @@ pub struct Injection {
     /// Request headers to set; names are unique and lower case.
     pub headers: Vec<InjectedHeader>,
     /// Response headers for the client; fixed values.
-    pub response_headers: Vec<(Arc<str>, Arc<str>)>,
+    pub response_headers: Arc<[(Arc<str>, Arc<str>)]>,
     /// Whether the header that carried a verified token is removed before the upstream.
     pub remove_token: bool,
 }

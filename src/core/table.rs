@@ -5,12 +5,12 @@
 //! number of `context_extensions` conditions, number of header conditions, `priority`. A rule is for one direction.
 //! Two rules that remain equal for some request are a configuration error.
 
+mod candidates;
 mod conflict;
 mod index;
 mod pattern;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use pattern::{HostPattern, PathPattern, PatternError};
@@ -109,7 +109,7 @@ pub struct PolicyTable {
     rules: Vec<Arc<Rule>>,
     inbound: Side,
     outbound: Side,
-    reserved: Reserved,
+    reserved: Vec<Arc<str>>,
     default_denial: Arc<DenialStyle>,
 }
 
@@ -120,13 +120,6 @@ struct Side {
     allow: Index,
 }
 
-/// The identity headers that only the gate may set.
-#[derive(Debug, Default)]
-struct Reserved {
-    names: Vec<Arc<str>>,
-    folded: HashSet<Box<str>>,
-}
-
 impl PolicyTable {
     /// Compiles rules. Reserved are the headers that any rule injects, and `identity_headers`.
     ///
@@ -135,7 +128,10 @@ impl PolicyTable {
     pub fn compile(rules: Vec<RuleSpec>, identity_headers: &[Box<str>]) -> Result<Self, Vec<TableError>> {
         let mut table = Self::default();
         let injected = rules.iter().flat_map(|spec| &spec.rule.injection.headers).map(|header| &*header.name);
-        table.reserved = Reserved::new(injected.chain(identity_headers.iter().map(|name| &**name)));
+        let reserved = injected.chain(identity_headers.iter().map(|name| &**name));
+        table.reserved = reserved.map(|name| name.to_ascii_lowercase().into()).collect();
+        table.reserved.sort();
+        table.reserved.dedup();
         for (position, spec) in rules.into_iter().enumerate() {
             let side = match spec.matcher.direction.unwrap_or(Direction::Inbound) {
                 Direction::Inbound => &mut table.inbound,
@@ -211,25 +207,15 @@ impl PolicyTable {
         &self.rules
     }
 
-    /// The exact names of the identity headers.
+    /// The identity headers that only the gate may set, lower case.
     pub(super) fn reserved(&self) -> &[Arc<str>] {
-        &self.reserved.names
-    }
-
-    /// Whether upstreams could take a header of this name for an identity header.
-    pub(super) fn is_reserved(&self, received: &str) -> bool {
-        self.reserved.folded.contains(&*fold(received))
+        &self.reserved
     }
 }
 
-impl Reserved {
-    fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
-        let mut names: Vec<Arc<str>> = names.map(|name| name.to_ascii_lowercase().into()).collect();
-        names.sort();
-        names.dedup();
-        let folded = names.iter().map(|name| fold(name).into()).collect();
-        Self { names, folded }
-    }
+/// A name in lower case.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
 }
 
 /// The spelling to which frameworks fold header names: lower case, `_` and `.` as `-`.
@@ -247,23 +233,12 @@ impl HeaderCondition {
     /// # Errors
     /// Where the value must be compared and is not text.
     pub fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
+        let value = || facts.headers.joined(&self.name).map_err(|_| ConditionError);
         match &self.test {
             HeaderTest::Present => Ok(facts.headers.contains(&self.name)),
             HeaderTest::Absent => Ok(!facts.headers.contains(&self.name)),
-            HeaderTest::Equals(want) => Ok(self.value(facts)?.is_some_and(|value| *value == **want)),
-            HeaderTest::NotEquals(unwanted) => Ok(self.value(facts)?.is_none_or(|value| *value != **unwanted)),
+            HeaderTest::Equals(want) => Ok(value()?.is_some_and(|value| *value == **want)),
+            HeaderTest::NotEquals(unwanted) => Ok(value()?.is_none_or(|value| *value != **unwanted)),
         }
-    }
-
-    fn value<'f>(&self, facts: &'f RequestFacts<'_>) -> Result<Option<Cow<'f, str>>, ConditionError> {
-        let mut joined: Option<Cow<'f, str>> = None;
-        for value in facts.headers.values(&self.name) {
-            let text = std::str::from_utf8(value).map_err(|_| ConditionError)?;
-            joined = Some(match joined {
-                None => Cow::Borrowed(text),
-                Some(before) => Cow::Owned(format!("{before},{text}")),
-            });
-        }
-        Ok(joined)
     }
 }

@@ -41,8 +41,7 @@ impl LocalGate {
     /// What is wrong with the configuration, or a listener that cannot be opened.
     pub async fn start(policy: &Path) -> Result<Self, DemoError> {
         let recorder = Arc::new(Recorder::default());
-        let deps =
-            Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::clone(&recorder) as Arc<_> };
+        let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::clone(&recorder) as Arc<_>);
         let engine = Engine::load(policy, deps).await.map_err(|error| DemoError::Policy(error.messages()))?;
         let spec = engine.server();
         let server = Server::bind(spec).await.map_err(|error| DemoError::Gate(error.to_string()))?;

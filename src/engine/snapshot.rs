@@ -1,5 +1,6 @@
 //! Everything a decision reads, as of one generation of the configuration.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,12 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::authn::{self, Authenticated, Issuer};
+use crate::authn::{self, Accepted, Authenticated, AuthnError, Issuer, LookUp};
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::decide::{self, Authentication, Decided, NeedsToken};
+use crate::core::guard::GuardedHeaders;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::Requirements;
@@ -31,8 +33,8 @@ pub struct Snapshot {
     table: PolicyTable,
     issuers: Vec<Arc<Issuer>>,
     tokens: Vec<Arc<TokenSource>>,
-    /// The request headers that carry credentials of any issuer.
-    credential_headers: Vec<Arc<str>>,
+    /// The request headers that only the gate may let through.
+    guarded: GuardedHeaders,
 }
 
 /// The files of a configuration.
@@ -54,8 +56,8 @@ impl Snapshot {
     pub(super) fn new(generation: u64, loaded_at: Timestamp, files: Files, parts: Parts) -> Self {
         let Files { sources, watched, document } = files;
         let Parts { table, issuers, tokens } = parts;
-        let credential_headers = authn::issuer::credential_headers(&issuers);
-        Self { generation, loaded_at, sources, watched, document, table, issuers, tokens, credential_headers }
+        let guarded = GuardedHeaders::new(&table, &authn::issuer::credential_headers(&issuers));
+        Self { generation, loaded_at, sources, watched, document, table, issuers, tokens, guarded }
     }
 
     /// Counts configurations put into service, from one.
@@ -114,12 +116,12 @@ impl Snapshot {
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
-    /// Decides. `now` is the one time that the decision knows.
+    /// Decides, in this time. `now` is the one time of day that the decision knows.
     pub(super) async fn check(
         &self,
         request: RawRequest<'_>,
         now: Timestamp,
-        deadline: Instant,
+        time: Range<Instant>,
         id: DecisionId,
     ) -> Answer {
         let grpc = request.headers.values("content-type").any(is_grpc);
@@ -133,55 +135,52 @@ impl Snapshot {
             Err(found) => return decide::refuse_unjudgeable(found, &facts, id),
         };
         // Providers may be waited for. The rest of the time is for saying so: one that is slow is not a gate that is.
-        let begun = Instant::now();
-        let patience = begun + deadline.saturating_duration_since(begun).mul_f32(0.9);
+        let patience = time.start + time.end.saturating_duration_since(time.start).mul_f32(0.9);
+        // What waits is put aside, so that a call that does not, as most do not, stays small.
         let (authentication, subject) = match decide::wants(found.rule) {
             None => (Authentication::NotWanted, None),
-            Some(wanted) => self.authenticate(wanted, &facts, now, patience, id).await,
+            Some(wanted) => match self.look_up(wanted, &facts, now, id) {
+                LookUp::Absent => (Authentication::Absent, None),
+                LookUp::Known(known) => verified(known),
+                LookUp::Refused(error) => refused(&error, id),
+                LookUp::Unknown(pending) => match Box::pin(pending.verify(&facts.caller, patience)).await {
+                    Ok(new) => verified(new),
+                    Err(error) => refused(&error, id),
+                },
+            },
         };
-        let decided = decide::decide(&self.table, &found, &facts, authentication, &self.credential_headers, id);
+        let decided = decide::decide(&found, &facts, authentication, &self.guarded, id);
         let answer = match decided {
             Decided::Answer(answer) => answer,
-            Decided::NeedsToken(waiting) => self.attach(waiting, subject.as_ref(), now, patience, id).await,
+            Decided::NeedsToken(waiting) => Box::pin(self.attach(waiting, subject.as_ref(), now, patience, id)).await,
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
-        if Instant::now() >= deadline {
+        if Instant::now() >= time.end {
             return decide::refuse_matched(found.rule, Reason::DeadlineExceeded, &facts, id);
         }
         answer
     }
 
-    async fn authenticate<'h>(
-        &self,
-        wanted: &Requirements,
+    fn look_up<'s, 'h>(
+        &'s self,
+        wanted: &'s Requirements,
         facts: &RequestFacts<'h>,
         now: Timestamp,
-        patience: Instant,
         id: DecisionId,
-    ) -> (Authentication, Option<Authenticated<'h>>) {
-        let issuers: Option<Vec<&Arc<Issuer>>> = wanted.issuers.iter().map(|index| self.issuers.get(index.0)).collect();
-        let Some(issuers) = issuers else {
+    ) -> LookUp<'s, 'h> {
+        let Some(accepted) = Accepted::at(&self.issuers, &wanted.issuers) else {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
-            return (Authentication::Refused(Reason::InternalError), None);
+            let detail = "the rule's issuer is not there";
+            return LookUp::Refused(AuthnError::new(Reason::InternalError, detail));
         };
-        match authn::authenticate_by(&issuers, &facts.headers, &facts.caller, now, patience).await {
-            Ok(Some(found)) => {
-                let (principal, header) = (Arc::clone(&found.principal), Arc::clone(&found.header));
-                (Authentication::Verified { principal, header }, Some(found))
-            }
-            Ok(None) => (Authentication::Absent, None),
-            Err(error) => {
-                tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
-                (Authentication::Refused(error.reason), None)
-            }
-        }
+        authn::look_up(accepted, &facts.headers, &facts.caller, now)
     }
 
     /// Obtains the token that an allow waits for. Without it the request is denied, whatever it carries.
     async fn attach(
         &self,
         waiting: NeedsToken<'_>,
-        subject: Option<&Authenticated<'_>>,
+        subject: Option<&Authenticated<'_, '_>>,
         now: Timestamp,
         patience: Instant,
         id: DecisionId,
@@ -192,8 +191,8 @@ impl Snapshot {
         };
         let subject = subject.map(|found| Subject {
             token: found.token,
-            expires_at: found.principal.expires_at,
-            issuer: &found.issuer,
+            expires_at: found.principal.expires_at(),
+            issuer: found.issuer,
             principal: &found.principal,
         });
         match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {
@@ -206,4 +205,14 @@ impl Snapshot {
             Err(_) => waiting.refuse(Reason::UpstreamTokenUnavailable),
         }
     }
+}
+
+fn verified<'i, 'h>(found: Authenticated<'i, 'h>) -> (Authentication, Option<Authenticated<'i, 'h>>) {
+    let (principal, header) = (Arc::clone(&found.principal), Arc::clone(found.header()));
+    (Authentication::Verified { principal, header }, Some(found))
+}
+
+fn refused<'i, 'h>(error: &AuthnError, id: DecisionId) -> (Authentication, Option<Authenticated<'i, 'h>>) {
+    tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
+    (Authentication::Refused(error.reason), None)
 }

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::front::Front;
+use super::inline::Inline;
 use super::preface::Greeted;
 use super::quiet::Quiet;
 use super::service::Decide;
+use super::taken::Taken;
 use super::tls::Tls;
 use crate::config::server::Limits;
 
@@ -24,6 +27,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
 /// … and time it has to give one.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time a peer has to take some of what is sent, where it is so much that the system holds no more for it.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of the headers of a call, names and values: there are few, and Envoy's own `initial_metadata`.
 const MAX_HEADER_LIST: u32 = 16 * 1024;
@@ -50,8 +56,8 @@ pub(super) struct Ending {
 #[derive(Debug)]
 pub(super) struct Connections<D> {
     listener: Arc<str>,
-    http: http2::Builder<TokioExecutor>,
-    front: Front<D>,
+    http: http2::Builder<Inline>,
+    front: Arc<Front<D>>,
     tls: Option<Arc<Tls>>,
     greeting: Duration,
     ending: Ending,
@@ -63,7 +69,7 @@ impl<D> Clone for Connections<D> {
         Self {
             listener: Arc::clone(&self.listener),
             http: self.http.clone(),
-            front: self.front.clone(),
+            front: Arc::clone(&self.front),
             tls: self.tls.clone(),
             greeting: self.greeting,
             ending: self.ending.clone(),
@@ -80,7 +86,7 @@ impl<D: Decide> Connections<D> {
         limits: &Limits,
         ending: Ending,
     ) -> Self {
-        let mut http = http2::Builder::new(TokioExecutor::new());
+        let mut http = http2::Builder::new(Inline);
         http.timer(TokioTimer::new())
             .max_concurrent_streams(limits.max_concurrent_streams)
             // Envoy resets the calls that it gives up on, and gives up on many at once where something is slow: that
@@ -92,8 +98,11 @@ impl<D: Decide> Connections<D> {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(MAX_HEADER_LIST)
+            // Nobody asks an authorization service what day it is.
+            .auto_date_header(false)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        let front = Arc::new(front);
         Self { listener, http, front, tls, greeting: limits.tls_handshake, ending, refused: Arc::default() }
     }
 
@@ -131,7 +140,9 @@ impl<D: Decide> Connections<D> {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(io), self.front));
+        let front = self.front;
+        let answer = service_fn(move |request| Arc::clone(&front).answer(request));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Taken::new(io, TAKE_TIMEOUT)), answer));
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,

@@ -1,12 +1,15 @@
 //! When an answer is due.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use http::HeaderMap;
-use tokio::time::Instant;
+use http::header::{Entry, HeaderMap, HeaderName};
+use tokio::time::{Instant, timeout_at};
 
 /// The header in which a gRPC client says how long it will wait.
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Most time taken off the caller's own, for the way back.
 const MAX_MARGIN: Duration = Duration::from_millis(20);
@@ -38,9 +41,18 @@ impl Due {
         Self::within(since, limit)
     }
 
-    /// Whether there is no time left.
-    pub(super) fn is_past(self) -> bool {
-        Instant::now() >= self.by
+    /// Whether the caller left no time at all.
+    pub(super) fn is_hopeless(self) -> bool {
+        self.by <= self.since
+    }
+
+    /// What `work` comes to, if it comes in time. Most of it is done at once: a timer is for what is not.
+    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        match futures_util::poll!(work.as_mut()) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => timeout_at(self.by, work).await.ok(),
+        }
     }
 }
 
@@ -51,13 +63,12 @@ fn before(timeout: Duration) -> Duration {
 
 /// A header that cannot be read, or that is there twice, is as good as absent.
 fn take_timeout(headers: &mut HeaderMap) -> Option<Duration> {
-    let mut values = headers.get_all(GRPC_TIMEOUT).iter();
-    let timeout = match (values.next(), values.next()) {
+    let Entry::Occupied(there) = headers.entry(GRPC_TIMEOUT) else { return None };
+    let (_, mut values) = there.remove_entry_mult();
+    match (values.next(), values.next()) {
         (Some(value), None) => parse(value.as_bytes()),
         _ => None,
-    };
-    headers.remove(GRPC_TIMEOUT);
-    timeout
+    }
 }
 
 /// gRPC over HTTP/2: one to eight digits and a unit. A zero needs no unit to be understood.

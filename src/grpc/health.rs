@@ -60,7 +60,7 @@ impl Health {
     }
 
     pub(super) fn server(&self) -> HealthServer<Self> {
-        HealthServer::new(self.clone())
+        HealthServer::new(self.clone()).max_decoding_message_size(wire::MAX_SMALL_MESSAGE)
     }
 
     fn advance(&self, to: Phase, allowed: impl Fn(Phase) -> bool) {

@@ -5,13 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::deadline::Due;
-use super::wire::authorization::authorization_server::Authorization;
-use super::{decode, encode, wire};
+use super::reply::PREFIX;
+use super::wire::server::authorization_server::Authorization;
+use super::{decode, encode};
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::decide;
 use crate::core::event::{Event, Events as _};
@@ -46,12 +48,32 @@ pub(super) struct CheckService<D> {
 }
 
 impl<D: Decide> CheckService<D> {
-    /// Answers without having looked at the message: no time, no room. Recorded, as every answer is.
-    pub(super) fn refuse(&self, reason: Reason, due: Due) -> wire::CheckResponse {
+    /// Answers a message with a gRPC frame. Recorded, as every answer is.
+    ///
+    /// # Errors
+    /// The message is not one of this protocol.
+    pub(super) async fn answer(&self, message: &[u8], due: Due) -> Result<Bytes, Status> {
+        // A panic must neither end the process nor, as an RPC error, admit the request where Envoy is told to let
+        // failures pass. What it may have left half done is the request's own.
+        let answered = async { Ok(self.record(&self.decide(message, due).await?, due)) };
+        match AssertUnwindSafe(answered).catch_unwind().await {
+            Ok(answered) => answered,
+            Err(_) => {
+                self.recorder.report(Event::Panic);
+                let answer = refusal(Reason::InternalError, decode::speaks_grpc(message));
+                // Where it happened is in the log line of the panic itself, just before.
+                tracing::error!(decision = %answer.decision_id, "this decision panicked");
+                Ok(self.record(&answer, due))
+            }
+        }
+    }
+
+    /// Answers without having looked at the message: no time, no room.
+    pub(super) fn refuse(&self, reason: Reason, due: Due) -> Bytes {
         self.record(&refusal(reason, false), due)
     }
 
-    async fn answer(&self, message: &wire::CheckRequest, due: Due) -> Result<Answer, Status> {
+    async fn decide(&self, message: &[u8], due: Due) -> Result<Answer, Status> {
         let mut request = match decode::request(message, self.direction) {
             Ok(request) => request,
             Err(error) => {
@@ -64,38 +86,25 @@ impl<D: Decide> CheckService<D> {
         if !self.trusted {
             (request.principal, request.certificate) = ("", "");
         }
-        match timeout_at(due.by, self.decider.decide(request, due.by)).await {
-            Ok(answer) => Ok(answer),
-            Err(_) => Ok(refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message))),
-        }
+        let answer = due.bound(self.decider.decide(request, due.by)).await;
+        Ok(answer.unwrap_or_else(|| refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message))))
     }
 
-    fn record(&self, answer: &Answer, due: Due) -> wire::CheckResponse {
-        let response = encode::response(answer);
+    fn record(&self, answer: &Answer, due: Due) -> Bytes {
+        let frame = encode::frame(answer);
         self.recorder.decision(answer, due.since.elapsed());
-        response
+        frame
     }
 }
 
+/// For messages that did not come in one piece: tonic puts them together, or says what is wrong with them.
 #[tonic::async_trait]
 impl<D: Decide> Authorization for CheckService<D> {
-    async fn check(&self, request: Request<wire::CheckRequest>) -> Result<Response<wire::CheckResponse>, Status> {
+    async fn check(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let due = request.extensions().get::<Due>().copied();
         let due = due.unwrap_or_else(|| Due::within(Instant::now(), self.limit));
-        let message = request.into_inner();
-        // A panic must neither end the process nor, as an RPC error, admit the request where Envoy is told to let
-        // failures pass. What it may have left half done is the request's own.
-        let answered = async { Ok(self.record(&self.answer(&message, due).await?, due)) };
-        match AssertUnwindSafe(answered).catch_unwind().await {
-            Ok(response) => response.map(Response::new),
-            Err(_) => {
-                self.recorder.report(Event::Panic);
-                let answer = refusal(Reason::InternalError, decode::speaks_grpc(&message));
-                // Where it happened is in the log line of the panic itself, just before.
-                tracing::error!(decision = %answer.decision_id, "this decision panicked");
-                Ok(Response::new(self.record(&answer, due)))
-            }
-        }
+        let frame = self.answer(request.get_ref(), due).await?;
+        Ok(Response::new(frame.slice(PREFIX..)))
     }
 }
 

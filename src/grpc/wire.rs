@@ -5,6 +5,10 @@ pub use generated::*;
 /// The service's name on the wire.
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
+/// Bytes of a message to the services beside Check: it names a service or a symbol. A stream may hold that much for as
+/// long as its message is not whole.
+pub(super) const MAX_SMALL_MESSAGE: usize = 4 * 1024;
+
 /// The path of `Check` on the wire.
 pub const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 
@@ -13,15 +17,22 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/tollgate.wire.v1.rs"));
 }
 
-/// The service, generated for the lean types.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    clippy::wildcard_imports,
-    reason = "generated"
-)]
-pub(crate) mod authorization {
-    include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
+macro_rules! generated_service {
+    ($name:ident, $side:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::allow_attributes_without_reason,
+            clippy::wildcard_imports,
+            reason = "generated"
+        )]
+        pub(crate) mod $name {
+            include!(concat!(env!("OUT_DIR"), "/", $side, "/envoy.service.auth.v3.Authorization.rs"));
+        }
+    };
 }
+
+generated_service!(server, "server", "The service's server, on messages that are bytes.");
+generated_service!(client, "client", "The service's client, on the lean types.");

@@ -37,7 +37,7 @@ impl Subject<'_> {
     /// Refuses a token that was handed on more often than [`MAX_ACTORS`] times. `may_act` (§4.4) is the provider's to
     /// judge.
     pub(super) fn check_actors(&self) -> Result<(), AuthnError> {
-        let (mut actors, mut act) = (0, self.principal.claims.get("act"));
+        let (mut actors, mut act) = (0, self.principal.claims().get("act"));
         while let Some(actor) = act {
             actors += 1;
             if actors > MAX_ACTORS {
@@ -66,7 +66,7 @@ impl From<Subject<'_>> for OwnSubject {
             token: Secret::new(subject.token),
             expires_at: subject.expires_at,
             issuer: Arc::clone(subject.issuer),
-            sub: subject.principal.claims.get("sub").and_then(Value::as_str).map(Into::into),
+            sub: subject.principal.claims().get("sub").and_then(Value::as_str).map(Into::into),
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn inspect(
         unusable(&format!("the new token is not a valid one of the issuer `{name}`: {}", error.detail))
     })?;
     if let Some(expected) = &spec.expect_audience
-        && let Some(lacking) = expected.iter().find(|name| !principal.audience.contains(name))
+        && let Some(lacking) = expected.iter().find(|name| !principal.audience().any(|of_token| of_token == &***name))
     {
         return Err(unusable(&format!("the new token is not meant for {}", shown(lacking))));
     }
@@ -137,19 +137,19 @@ async fn verify(issuer: &Issuer, token: &str, now: Timestamp) -> Result<Arc<Prin
     }
     let signed = checked.verify(&keys, trace).map_err(|failure: Failure| failure.error)?;
     let verified = signed.alone(issuer.spec()).map_err(|failure| failure.error)?;
-    verified.prove(&Caller::new("", "")).cloned()
+    verified.prove(&Caller::new("", ""))
 }
 
 /// The scope claim, where there is one.
 fn check_scopes(spec: &TokenSpec, issuer: &Issuer, principal: &Principal) -> Result<(), AuthnError> {
-    let told = issuer.spec().claims.scopes.iter().any(|path| path.find(&principal.claims).is_some());
+    let told = issuer.spec().claims.scopes.iter().any(|path| path.find(principal.claims()).is_some());
     if spec.scopes.is_empty() || !told {
         return Ok(());
     }
-    if principal.scopes.wildcard {
+    if principal.has_every_scope() {
         return Err(unusable("the new token grants every scope"));
     }
-    let granted: Vec<&str> = principal.scopes.names.iter().map(|name| &**name).collect();
+    let granted: Vec<&str> = principal.scopes().collect();
     match compare(spec, &granted) {
         Scope::AsAsked => Ok(()),
         Scope::Wider(extra) => Err(unusable(&format!("the new token grants more than was asked for: {extra}"))),
@@ -163,7 +163,7 @@ fn check_subject(subject: &OwnSubject, issuer: &Arc<Issuer>, principal: &Princip
     // Two issuers may share one `iss`, with headers of their own; no `iss` is shared by none.
     let same_iss = before.issuer == after.issuer && before.issuer != IssuerClaim::Absent;
     let same_issuer = before.name == after.name || same_iss;
-    let sub = principal.claims.get("sub").and_then(Value::as_str);
+    let sub = principal.claims().get("sub").and_then(Value::as_str);
     match (subject.sub.as_deref(), sub) {
         (Some(before), Some(now)) if same_issuer && before != now => {
             Err(unusable("the new token is for another subject than the one that was exchanged"))

@@ -8,8 +8,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The environment variable that chooses levels: `debug`, or `info,tollgate::authn=debug`.
 const VARIABLE: &str = "TOLLGATE_LOG";
 
-/// What is not heard unless it is named more precisely.
-const QUIET: &str = "notify=warn";
+/// What is not heard unless it is named more precisely, as `notify::inotify` and `h2::proto` are.
+const QUIET: [&str; 2] = [
+    // The file watcher tells of every event in a watched folder. Where the log is written to such a folder, each line
+    // would be an event and each event a line.
+    "notify=warn",
+    // It warns of some frames that make no sense, each time: whoever reaches the port could fill the log with them.
+    "h2=error",
+];
 
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +50,11 @@ pub fn init_logging() -> Result<(), LoggingError> {
 
 fn parse(filter: &str) -> Result<EnvFilter, LoggingError> {
     let refused = |error: tracing_subscriber::filter::ParseError| LoggingError::Filter(error.to_string());
-    // The file watcher tells of every event in a watched folder. Where the log is written to such a folder, each line
-    // would be an event and each event a line. Who wants them names `notify::inotify`.
-    let quiet = QUIET.parse().map_err(refused)?;
-    Ok(EnvFilter::try_new(filter).map_err(refused)?.add_directive(quiet))
+    let mut filter = EnvFilter::try_new(filter).map_err(refused)?;
+    for quiet in QUIET {
+        filter = filter.add_directive(quiet.parse().map_err(refused)?);
+    }
+    Ok(filter)
 }
 
 #[cfg(test)]
@@ -57,7 +64,8 @@ mod tests {
     #[test]
     fn filters_are_read_or_refused() {
         assert!(parse("info,tollgate::authn=debug").is_ok());
-        assert!(parse("trace").unwrap().to_string().contains("notify=warn"));
+        let trace = parse("trace").unwrap().to_string();
+        assert!(QUIET.iter().all(|quiet| trace.contains(quiet)), "{trace}");
         let error = parse("tollgate=loud").unwrap_err().to_string();
         assert!(error.contains("`TOLLGATE_LOG`"), "{error}");
     }

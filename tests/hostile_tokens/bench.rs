@@ -64,13 +64,13 @@ impl Bench {
     #[track_caller]
     pub(crate) fn accepted(&self, token: &str) -> Arc<Principal> {
         let verified = self.validate(token).unwrap_or_else(|error| panic!("refused: {error}"));
-        verified.prove(&Caller::new("", "")).unwrap_or_else(|error| panic!("refused: {error}")).clone()
+        verified.prove(&Caller::new("", "")).unwrap_or_else(|error| panic!("refused: {error}"))
     }
 
     /// A token that must be refused for one of these reasons, with 401.
     #[track_caller]
     pub(crate) fn refused(&self, token: &str, reasons: &[Reason]) {
-        match self.validate(token).and_then(|verified| verified.prove(&Caller::new("", "")).cloned()) {
+        match self.validate(token).and_then(|verified| verified.prove(&Caller::new("", ""))) {
             Ok(_) => panic!("accepted: {token}"),
             Err(error) => {
                 assert!(reasons.contains(&error.reason), "wanted {reasons:?}, saw {error}; {token}");

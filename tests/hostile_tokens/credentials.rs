@@ -14,7 +14,7 @@ use tollgate::authn::issuer::{Report, credential_headers, explain};
 use tollgate::authn::spec::{CredentialSource, FetchSpec, IssuerClaim, IssuerSpec, KeySource};
 use tollgate::authn::store::Deps;
 use tollgate::authn::trace::{Check, Outcome};
-use tollgate::authn::{Authenticated, Issuer, authenticate};
+use tollgate::authn::{Accepted, Authenticated, Issuer, authenticate};
 use tollgate::clock::{Clock, ManualClock, Timestamp};
 use tollgate::core::caller::Caller;
 use tollgate::core::event::{Event, Events};
@@ -53,7 +53,7 @@ struct Gate {
 
 /// What is looked at of a token that was accepted.
 #[derive(Debug)]
-struct Accepted {
+struct Passed {
     principal: Arc<Principal>,
     cached: bool,
 }
@@ -80,33 +80,31 @@ impl Gate {
         change(&mut spec);
         let events: Arc<dyn Events> = self.counts.clone();
         let clock: Arc<dyn Clock> = self.clock.clone();
-        self.issuers.push(Issuer::start(spec, &Deps { http: HttpClient::new(), clock, events }).unwrap());
+        self.issuers.push(Issuer::start(spec, &Deps::new(HttpClient::new(), clock, events)).unwrap());
     }
 
-    async fn ask<'h>(&self, lines: &[(&'h str, &'h [u8])]) -> Result<Option<Authenticated<'h>>, Reason> {
+    async fn ask<'s, 'h>(&'s self, lines: &[(&'h str, &'h [u8])]) -> Result<Option<Authenticated<'s, 'h>>, Reason> {
         self.ask_as(lines, &Caller::new("", "")).await
     }
 
-    async fn ask_as<'h>(
-        &self,
+    async fn ask_as<'s, 'h>(
+        &'s self,
         lines: &[(&'h str, &'h [u8])],
         caller: &Caller<'_>,
-    ) -> Result<Option<Authenticated<'h>>, Reason> {
+    ) -> Result<Option<Authenticated<'s, 'h>>, Reason> {
         let headers = Headers::new(lines.iter().map(|(name, value)| Header { name, value }).collect());
-        let issuers: Vec<&Arc<Issuer>> = self.issuers.iter().collect();
-        let answer = may_cross_threads(authenticate(&issuers, &headers, caller, self.clock.now()));
+        let answer = may_cross_threads(authenticate(Accepted::all(&self.issuers), &headers, caller, self.clock.now()));
         answer.await.map_err(|error| error.reason)
     }
 
-    async fn bearer(&self, token: &str) -> Result<Accepted, Reason> {
+    async fn bearer(&self, token: &str) -> Result<Passed, Reason> {
         let value = format!("Bearer {token}");
         let found = self.ask(&[("authorization", value.as_bytes())]).await?.expect("a credential was sent");
-        Ok(Accepted { principal: found.principal, cached: found.cached })
+        Ok(Passed { principal: found.principal, cached: found.cached })
     }
 
     async fn explain(&self, token: &str) -> Report {
-        let issuers: Vec<&Arc<Issuer>> = self.issuers.iter().collect();
-        explain(&issuers, token, &Caller::new("", ""), self.clock.now()).await
+        explain(Accepted::all(&self.issuers), token, &Caller::new("", ""), self.clock.now()).await
     }
 
     fn lookups(&self) -> (usize, usize) {
@@ -281,8 +279,8 @@ async fn row_091_keys_are_bound_to_their_issuer() {
         let mint = |signer: &Signer, kid: &str, iss: &str| {
             signer.sign(&signer.header(kid), &claims_with(&json!({ "iss": iss })))
         };
-        assert_eq!(&*gate.bearer(&mint(&a, kids[0], ISSUER)).await.unwrap().principal.issuer, "a");
-        assert_eq!(&*gate.bearer(&mint(&b, kids[1], other)).await.unwrap().principal.issuer, "b");
+        assert_eq!(&**gate.bearer(&mint(&a, kids[0], ISSUER)).await.unwrap().principal.issuer(), "a");
+        assert_eq!(&**gate.bearer(&mint(&b, kids[1], other)).await.unwrap().principal.issuer(), "b");
         for kid in kids {
             for (signer, iss) in [(&a, other), (&b, ISSUER)] {
                 let refused = reason(gate.bearer(&mint(signer, kid, iss)).await);
@@ -304,8 +302,8 @@ async fn a_cached_token_is_only_good_where_its_issuer_is_accepted() {
     assert!(!gate.bearer(&good).await.unwrap().cached);
     let value = format!("Bearer {good}");
     let headers = Headers::new(vec![Header { name: "authorization", value: value.as_bytes() }]);
-    let only_b = [&gate.issuers[1]];
-    let refused = authenticate(&only_b, &headers, &Caller::new("", ""), gate.clock.now()).await;
+    let only_b = Accepted::all(&gate.issuers[1..]);
+    let refused = authenticate(only_b, &headers, &Caller::new("", ""), gate.clock.now()).await;
     assert_eq!(refused.unwrap_err().reason, Reason::UnknownIssuer);
     // Nor where two accepted issuers claim it: a load error elsewhere, a denial here.
     gate.add("twin", &[a.jwk(KID)], |_| {});
@@ -449,7 +447,7 @@ async fn row_120_header_names_have_no_case() {
     let bearer = format!("Bearer {}", token(&signer, &good_claims()));
     for name in ["authorization", "Authorization", "AUTHORIZATION", "aUTHORIZATION"] {
         let found = gate.ask(&[(name, bearer.as_bytes())]).await.unwrap().unwrap();
-        assert_eq!(&*found.header, "authorization");
+        assert_eq!(&**found.header(), "authorization");
     }
 }
 
@@ -464,7 +462,7 @@ async fn a_named_header_carries_the_bare_token() {
     gate.add("named", &[signer.jwk(KID)], named);
     let passport = token(&signer, &claims_with(&json!({ "iss": null })));
     let found = gate.ask(&[("X-Access-Token", passport.as_bytes())]).await.unwrap().unwrap();
-    assert_eq!((&*found.principal.issuer, &*found.header), ("named", "x-access-token"));
+    assert_eq!((&**found.principal.issuer(), &**found.header()), ("named", "x-access-token"));
     // Each issuer's tokens come in its own header.
     assert_eq!(reason(gate.bearer(&passport).await), Some(Reason::UnknownIssuer));
     let other = token(&signer, &good_claims());
@@ -583,7 +581,7 @@ async fn a_report_names_the_check_that_failed() {
     let signer = Signer::ed25519();
     let gate = Gate::with(&signer);
     let good = gate.explain(&token(&signer, &good_claims())).await;
-    assert_eq!(good.result.unwrap().subject.as_deref(), Some("user-1"));
+    assert_eq!(good.result.unwrap().subject(), Some("user-1"));
     assert_eq!((good.issuer.as_deref(), good.steps.len()), (Some("shop"), Check::ALL.len() - 3));
     assert!(good.steps.iter().all(|(_, outcome)| matches!(outcome, Outcome::Passed(_))), "{:?}", good.steps);
     assert_eq!(

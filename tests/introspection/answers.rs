@@ -18,9 +18,9 @@ async fn an_active_token_speaks_for_whom_its_issuer_names() {
     assert_eq!(gate.user(TOKEN).await.as_deref(), Some("alice"));
     let answer = gate.answer("/", TOKEN, SOME_TIME).await;
     let principal = answer.principal.unwrap();
-    assert_eq!((principal.client.as_deref(), principal.audience.len()), (Some("web"), 1));
-    assert!(!principal.claims.contains_key("active") && !principal.claims.contains_key("token_type"));
-    assert_eq!(principal.claims["username"], "alice@shop");
+    assert_eq!((principal.client(), principal.audience().len()), (Some("web"), 1));
+    assert!(!principal.claims().contains_key("active") && !principal.claims().contains_key("token_type"));
+    assert_eq!(principal.claims()["username"], "alice@shop");
     let request = idp.server.last();
     assert_eq!(request.header("authorization"), Some("Basic Z2F0ZTpodW50ZXIyLXMzY3JldA=="));
     assert_eq!(request.header("accept"), Some("application/json"));

@@ -167,7 +167,7 @@ impl Gate {
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_seconds(NOW)));
         let events = Arc::new(Recorder::default());
-        let deps = Deps { http: HttpClient::new(), clock: Arc::clone(&clock) as Arc<_>, events: events.clone() };
+        let deps = Deps::new(HttpClient::new(), Arc::clone(&clock) as Arc<_>, events.clone());
         let engine = Engine::load(&directory.path().join("policy.yaml"), deps).await;
         let engine = engine.unwrap_or_else(|error| panic!("{:#?}\n{policy}", error.messages()));
         Self { engine, clock, events, signer, directory }
@@ -245,7 +245,7 @@ impl Gate {
     pub(crate) async fn user(&self, token: &str) -> Option<String> {
         let answer = self.answer("/", token, DEADLINE).await;
         let Verdict::Allow(allowed) = answer.verdict else { panic!("{:?}", answer.reason) };
-        allowed.set.into_iter().find(|(name, _)| **name == *"x-user").map(|(_, value)| value)
+        allowed.set().find(|(name, _)| *name == "x-user").map(|(_, value)| value.to_owned())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

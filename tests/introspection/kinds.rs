@@ -1,6 +1,7 @@
 //! Whose token is it: JWTs and opaque ones, and issuers that a rule accepts beside each other.
 
 use serde_json::json;
+use tollgate::authn::Accepted;
 use tollgate::authn::explain::explain;
 use tollgate::authn::trace::{Check, Outcome};
 use tollgate::core::caller::Caller;
@@ -130,7 +131,7 @@ async fn a_report_shows_the_introspection() {
     let report = |token: String| {
         let issuer = &issuer;
         let caller = &caller;
-        async move { explain(&[issuer], &token, caller, now).await }
+        async move { explain(Accepted::all(std::slice::from_ref(issuer)), &token, caller, now).await }
     };
     let failed = |steps: &[(Check, Outcome)]| {
         steps.iter().find(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).map(|(check, _)| *check)
@@ -138,7 +139,7 @@ async fn a_report_shows_the_introspection() {
 
     idp.says(TOKEN, active(&json!({ "extra": 1 })));
     let opaque = report(TOKEN.to_owned()).await;
-    assert_eq!(opaque.result.unwrap().subject.as_deref(), Some("alice"));
+    assert_eq!(opaque.result.unwrap().subject(), Some("alice"));
     assert!(opaque.opaque && opaque.header.is_none() && opaque.claims.is_none());
     assert_eq!(opaque.introspected.unwrap()["extra"], 1);
     let names: Vec<&str> = opaque.steps.iter().map(|(check, _)| check.as_str()).collect();

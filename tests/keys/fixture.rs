@@ -125,11 +125,7 @@ impl Process {
     }
 
     pub(crate) fn deps(&self) -> Deps {
-        Deps {
-            http: self.http.clone(),
-            clock: Arc::clone(&self.clock) as Arc<_>,
-            events: Arc::clone(&self.events) as Arc<_>,
-        }
+        Deps::new(self.http.clone(), Arc::clone(&self.clock) as Arc<_>, Arc::clone(&self.events) as Arc<_>)
     }
 
     pub(crate) fn start(&self, spec: &IssuerSpec) -> KeyStore {

@@ -190,7 +190,7 @@ impl World {
         let text = policy.replace("DIR", files.path().to_str().unwrap()).replace("IDP", idp.issuer());
         let directory = files.path().to_owned();
         let metrics = Arc::new(Recorder::default());
-        let deps = Deps { http: HttpClient::new(), clock: clock.clone(), events: metrics.clone() };
+        let deps = Deps::new(HttpClient::new(), clock.clone(), metrics.clone());
         let load = move || tollgate::config::load_from(&text, &directory, Path::new("policy.yaml"));
         let engine = soon(Engine::start(load, deps)).await.unwrap_or_else(|error| panic!("{:?}", error.messages()));
         let gate = Gate::start(engine).await;

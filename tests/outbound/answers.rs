@@ -301,7 +301,7 @@ async fn a_trial_tells_the_claims_and_keeps_nothing() {
     let (snapshot, subject, before) = (world.engine.snapshot(), world.subject(), world.idp.count());
     let issuer = &snapshot.issuers()[0];
     let principal = world.ask(0, Some(&subject)).await.principal.unwrap();
-    let expires_at = principal.expires_at;
+    let expires_at = principal.expires_at();
     let subject = Subject { token: &subject, expires_at, issuer, principal: &principal };
     let tried = snapshot.tokens()[0].try_out(Some(subject)).await.unwrap();
     assert_eq!(tried.claims.as_ref().unwrap()["aud"], json!(["payments"]));

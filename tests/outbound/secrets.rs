@@ -64,7 +64,7 @@ async fn row_202_secrets_and_tokens_are_not_in_logs_errors_or_debug() {
         let answer = world.ask(0, Some(&subject)).await;
         said.push_str(&format!("{answer:?}{:?}", world.ask(1, None).await));
         if let tollgate::core::answer::Verdict::Allow(allowed) = &answer.verdict {
-            secrets.push(allowed.bearer.as_ref().unwrap().expose().to_owned());
+            secrets.push(allowed.bearer().unwrap().expose().to_owned());
         }
         secrets.push(subject);
         said.push_str(&format!("{:?}{:?}", world.engine.status(), world.engine.snapshot()));

@@ -255,7 +255,7 @@ impl World {
         change(&mut setup);
         let setup = Arc::new(Mutex::new(setup));
         let events = Arc::new(Recorder::default());
-        let deps = Deps { http: HttpClient::new(), clock: clock.clone(), events: events.clone() };
+        let deps = Deps::new(HttpClient::new(), clock.clone(), events.clone());
         let load = {
             let setup = Arc::clone(&setup);
             move || {
@@ -303,7 +303,7 @@ impl World {
     /// The token that the request goes on with. It must be allowed.
     pub(crate) async fn allowed(&self, token: usize, bearer: Option<&str>) -> String {
         let answer = self.ask(token, bearer).await;
-        allowed(&answer).bearer.as_ref().expect("a token").expose().to_owned()
+        allowed(&answer).bearer().expect("a token").expose().to_owned()
     }
 
     /// The reason of the denial. It must be one, and carry no token.

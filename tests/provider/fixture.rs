@@ -95,7 +95,7 @@ impl Fixture {
     pub(crate) fn with(spec: ProviderSpec, http: HttpClient) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_unix_seconds(NOW)));
         let events = Arc::new(Recorder::default());
-        let deps = Deps { http, clock: Arc::clone(&clock) as Arc<_>, events: Arc::clone(&events) as Arc<_> };
+        let deps = Deps::new(http, Arc::clone(&clock) as Arc<_>, Arc::clone(&events) as Arc<_>);
         let directory = tempfile::tempdir().unwrap();
         Self { provider: Provider::start(spec, &deps), events, clock, directory }
     }

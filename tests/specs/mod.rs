@@ -33,7 +33,7 @@ impl Events for Heard {
 
 pub(crate) fn deps() -> (Deps, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
-    (Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: heard.clone() }, heard)
+    (Deps::new(HttpClient::new(), Arc::new(SystemClock), heard.clone()), heard)
 }
 
 pub(crate) fn server(check: Vec<CheckListener>) -> ServerSpec {
@@ -69,7 +69,7 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
     };
     let injection = Injection {
         headers: vec![header(format!("x-{marker}"))],
-        response_headers: vec![("x-marker".into(), Arc::clone(&marker))],
+        response_headers: [("x-marker".into(), Arc::clone(&marker))].into(),
         remove_token: false,
     };
     RuleSpec {

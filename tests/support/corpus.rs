@@ -32,12 +32,13 @@ use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, CheckResponse};
 use serde_json::{Map, Value};
 use tollgate::authn::store::Deps;
-use tollgate::authn::{Issuer, authenticate};
+use tollgate::authn::{Accepted, Issuer, authenticate};
 use tollgate::clock::{Clock, ManualClock, Timestamp};
 use tollgate::config::{self, Config};
 use tollgate::core::answer::{Answer, DecisionId, Verdict};
 use tollgate::core::decide::{self, Authentication};
 use tollgate::core::event::Silent;
+use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
 use tollgate::engine::Engine;
 use tollgate::net::HttpClient;
@@ -145,7 +146,7 @@ impl Corpus {
     }
 
     pub fn deps(&self) -> Deps {
-        Deps { http: HttpClient::new(), clock: self.clock(), events: Arc::new(Silent) }
+        Deps::new(HttpClient::new(), self.clock(), Arc::new(Silent))
     }
 
     pub async fn engine(&self) -> Arc<Engine> {
@@ -295,18 +296,20 @@ impl Case<'_> {
             let authentication = match decide::wants(found.rule) {
                 None => Authentication::NotWanted,
                 Some(wanted) => {
-                    let accepted: Vec<&Arc<Issuer>> = wanted.issuers.iter().map(|index| &issuers[index.0]).collect();
-                    match authenticate(&accepted, &facts.headers, &facts.caller, deps.clock.now()).await {
+                    let accepted = Accepted::at(&issuers, &wanted.issuers).unwrap();
+                    match authenticate(accepted, &facts.headers, &facts.caller, deps.clock.now()).await {
                         Ok(None) => Authentication::Absent,
                         Ok(Some(token)) => {
-                            Authentication::Verified { principal: token.principal, header: token.header }
+                            let header = Arc::clone(token.header());
+                            Authentication::Verified { principal: token.principal, header }
                         }
                         Err(error) => Authentication::Refused(error.reason),
                     }
                 }
             };
             let credentials = tollgate::authn::issuer::credential_headers(&issuers);
-            match decide::decide(&config.table, &found, &facts, authentication, &credentials, id) {
+            let guarded = GuardedHeaders::new(&config.table, &credentials);
+            match decide::decide(&found, &facts, authentication, &guarded, id) {
                 decide::Decided::Answer(answer) => answer,
                 decide::Decided::NeedsToken(waiting) => waiting.attach(Secret::new("obtained")),
             }
@@ -481,18 +484,17 @@ impl Decided {
             Verdict::Allow(allowed) => {
                 decided.allow = true;
                 decided.status = 200;
-                decided.set = allowed.set.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-                let bearer = allowed.bearer.as_ref().map(|token| format!("Bearer {}", token.expose()));
+                let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+                decided.set = allowed.set().map(owned).collect();
+                let bearer = allowed.bearer().map(|token| format!("Bearer {}", token.expose()));
                 decided.set.extend(bearer.map(|bearer| ("authorization".to_owned(), bearer)));
-                decided.remove = allowed.remove.iter().map(|name| name.to_string()).collect();
-                let response = allowed.response_headers.iter();
-                decided.response_headers =
-                    response.map(|(name, value)| (name.to_string(), value.to_string())).collect();
+                decided.remove = allowed.remove().map(str::to_owned).collect();
+                decided.response_headers = allowed.response_headers().map(owned).collect();
             }
             Verdict::Deny(denied) => {
                 decided.status = denied.http_status();
                 let headers = denied.headers().iter();
-                decided.denied_headers = headers.map(|(name, value)| (name.to_string(), value.clone())).collect();
+                decided.denied_headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
                 decided.body = denied.body().to_owned();
             }
         }

@@ -53,7 +53,13 @@ fn run(bench: &Bench) -> anyhow::Result<Findings> {
             let (without, with) = (&without[1].tallies[0], &with[1].tallies[0]);
             failed += without.other_than(Outcome::Allow) + with.other_than(Outcome::Allow);
             let p99 = |tally: &Tally| tally.quantile_us(0.99);
-            eprintln!("round {}: p99 {:.0} us, with reloads {:.0} us", round + 1, p99(without), p99(with));
+            eprintln!(
+                "round {}: p99 {:.0} us, with reloads {:.0} us {:?}",
+                round + 1,
+                p99(without),
+                p99(with),
+                with.counts()
+            );
             quiet.push(p99(without));
             reloading.push(p99(with));
             Ok(())

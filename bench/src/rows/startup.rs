@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use crate::policy::Policy;
-use crate::process::Server;
+use crate::process::{Server, Start};
 use crate::scrape::fetch;
 use crate::stats::Spread;
 use crate::table::{Bench, Findings, Group, Row, Verdict};
@@ -19,7 +19,7 @@ fn run(bench: &Bench) -> anyhow::Result<Findings> {
         let probes = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut policy = Policy::usual(bench.scene.endpoint("gate")?);
         policy.server.push(format!("probes: {{ listen: '{probes}' }}"));
-        let start = bench.scene.gate_start(&policy)?;
+        let start = Start { program: bench.scene.shipped(), ..bench.scene.gate_start(&policy)? };
         let begun = Instant::now();
         let server = Server::spawn(start)?;
         while fetch(probes, "/readyz").is_err() {

@@ -41,7 +41,7 @@ async fn row_181_who_comes_too_late_for_a_flight_finds_what_it_left() {
         stale_for: Duration::ZERO,
     };
     let spec = IssuerSpec { tokens: TokenFormat::Opaque, introspection: Some(how), ..spec() };
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     let provider = Provider::start(provider, &deps);
     let (spec, cache) = (Arc::new(spec.clone()), TokenCache::of(&spec).map(Arc::new).unwrap());
     let introspector = Introspector::of(&spec, Some(&provider), Some(&cache), &deps.events).unwrap();

@@ -38,7 +38,7 @@ struct Round<'c> {
 
 /// Looks at everything.
 pub(super) async fn all(config: &Config, given: &Given) -> Vec<Subject> {
-    let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+    let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
     let mut mask = Mask::default();
     given.token.iter().chain(&given.subject).for_each(|token| mask.token(token));
     let introspecting = config.issuers.iter().filter_map(|spec| spec.introspection.as_ref()).map(|how| &how.client);
@@ -127,7 +127,7 @@ impl Round<'_> {
         let named = |issuer: &&Arc<Issuer>| Some(&issuer.spec().name) == report.issuer.as_ref();
         let issuer = self.issuers.iter().flatten().find(named);
         let issuer = issuer.ok_or_else(|| NotTried::Refused("nobody issued it".to_owned()))?;
-        Ok(SubjectToken { token, expires_at: principal.expires_at, issuer, principal })
+        Ok(SubjectToken { token, expires_at: principal.expires_at(), issuer, principal })
     }
 
     async fn token(&self, spec: &TokenSpec, subject: Result<SubjectToken<'_>, NotTried>) -> Subject {

@@ -89,20 +89,20 @@ fn pretty(members: &Map<String, Value>) -> String {
 
 /// What the configuration's mapping finds in the claims, as far as it finds anything.
 fn identity(principal: &Principal) -> impl Iterator<Item = (String, Value)> {
-    let text = |text: &Option<Box<str>>| text.as_deref().map(Value::from);
-    let list = |list: &[Box<str>]| (!list.is_empty()).then(|| list.iter().map(|item| &**item).collect::<Value>());
-    let scopes = list(&principal.scopes.names);
-    let scopes = if principal.scopes.wildcard { Some(Value::from("every scope (wildcard)")) } else { scopes };
+    let text = |text: Option<&str>| text.map(Value::from);
+    let list = |list: Vec<&str>| (!list.is_empty()).then(|| Value::from(list));
+    let scopes = list(principal.scopes().collect());
+    let scopes = if principal.has_every_scope() { Some(Value::from("every scope (wildcard)")) } else { scopes };
     let fixed = [
-        ("subject", text(&principal.subject)),
-        ("client", text(&principal.client)),
-        ("service", text(&principal.service)),
-        ("tenant", text(&principal.tenant)),
-        ("audience", list(&principal.audience)),
+        ("subject", text(principal.subject())),
+        ("client", text(principal.client())),
+        ("service", text(principal.service())),
+        ("tenant", text(principal.tenant())),
+        ("audience", list(principal.audience().collect())),
         ("scopes", scopes),
-        ("roles", list(&principal.roles)),
+        ("roles", list(principal.roles().collect())),
     ];
-    let mapped = principal.mapped.iter().map(|(name, value)| (name.to_string(), value.clone()));
+    let mapped = principal.all_mapped().map(|(name, value)| (name.to_owned(), value.clone()));
     fixed.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).chain(mapped)
 }
 

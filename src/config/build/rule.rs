@@ -95,7 +95,8 @@ impl<'a> Rules<'a> {
         }
         let injection = Injection {
             headers,
-            response_headers: denial::response_headers(&at.key("response_headers"), &file.response_headers.0, false),
+            response_headers: denial::response_headers(&at.key("response_headers"), &file.response_headers.0, false)
+                .into(),
             // Whoever is called next gets the caller's token where an operator says so, and not by accident.
             remove_token: file.remove_token.unwrap_or(direction == Direction::Outbound || upstream.is_some()),
         };

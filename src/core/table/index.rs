@@ -1,15 +1,21 @@
-//! The search structure: hosts by hash, paths by tree, methods by hash, and then few candidates in order.
+//! The search structure: hosts by hash, paths by tree, methods by hash, and then candidates in order.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::super::condition::ConditionError;
-use super::super::path::PathParams;
+use super::super::path::{ParamValues, PathParams};
 use super::super::request::RequestFacts;
 use super::super::rule::Rule;
+use super::candidates::Candidates;
 use super::pattern::{HostPattern, PathPattern, Segment};
 use super::{HeaderCondition, Match, Matcher, Unjudgeable};
+
+/// A hash table without a secret key. That is safe where, as here, only the operator chooses what is in it: a request
+/// chooses what is looked up, and one that meets many collisions has to find them among the operator's few.
+pub(super) type Map<T> = FxHashMap<Box<str>, T>;
 
 /// A rule at one place of the index.
 #[derive(Clone, Debug)]
@@ -21,7 +27,8 @@ pub(super) struct Entry {
     pub(super) headers: Arc<[HeaderCondition]>,
     pub(super) priority: i32,
     pub(super) fallback: bool,
-    parameters: Arc<[Box<str>]>,
+    /// The names of its path's parameters.
+    pub(super) parameters: Arc<[Box<str>]>,
 }
 
 impl Entry {
@@ -46,11 +53,13 @@ impl Entry {
     }
 
     /// Most specific first.
-    fn rank(&self) -> (Reverse<usize>, Reverse<usize>, Reverse<i32>, usize) {
+    pub(super) fn rank(&self) -> (Reverse<usize>, Reverse<usize>, Reverse<i32>, usize) {
         (Reverse(self.context.len()), Reverse(self.headers.len()), Reverse(self.priority), self.position)
     }
 
-    fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
+    /// Judges the conditions, `context_extensions` first, each kind by name; what follows one that does not hold is not
+    /// looked at.
+    pub(super) fn holds(&self, facts: &RequestFacts<'_>) -> Result<bool, ConditionError> {
         for (key, want) in self.context.iter() {
             let mut values = facts.context(key);
             let (value, another) = (values.next(), values.next());
@@ -73,15 +82,15 @@ impl Entry {
 /// The rules of one direction and kind.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    exact: HashMap<Box<str>, Node>,
-    suffix: HashMap<Box<str>, Node>,
+    exact: Map<Node>,
+    suffix: Map<Node>,
     any: Node,
 }
 
 /// A place in the tree of paths: what the segments so far lead to.
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, Node>,
+    literals: Map<Node>,
     parameter: Option<Box<Node>>,
     here: Methods,
     below: Methods,
@@ -90,8 +99,8 @@ struct Node {
 /// The rules at one place, by method.
 #[derive(Debug, Default)]
 struct Methods {
-    named: HashMap<Box<str>, Vec<Entry>>,
-    any: Vec<Entry>,
+    named: Map<Candidates>,
+    any: Candidates,
 }
 
 impl Index {
@@ -162,35 +171,37 @@ impl Node {
 
     fn for_each_group(&self, call: &mut impl FnMut(&[Entry])) {
         for place in [&self.here, &self.below] {
-            place.named.values().for_each(|group| call(group));
-            call(&place.any);
+            place.named.values().chain([&place.any]).for_each(|group| call(group.entries()));
         }
         self.literals.values().for_each(|node| node.for_each_group(call));
         self.parameter.as_deref().into_iter().for_each(|node| node.for_each_group(call));
     }
 
     fn find<'a>(&'a self, facts: &'a RequestFacts<'_>) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
-        let mut values = Vec::new();
-        self.search(facts, 0, &mut values)
+        self.search(facts, Some(facts.path.joined()), &mut ParamValues::new())
     }
 
-    /// Depth first, the more specific branch first, so that the first match is the most specific one. `values` holds
-    /// the segments that parameters took on the way here.
+    /// Depth first, the more specific branch first, so that the first match is the most specific one. `path` is what
+    /// remains of it, `None` after its last segment; `values` holds the segments that parameters took on the way here.
     fn search<'a>(
         &'a self,
         facts: &'a RequestFacts<'_>,
-        depth: usize,
-        values: &mut Vec<&'a str>,
+        path: Option<&'a str>,
+        values: &mut ParamValues<'a>,
     ) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
-        match facts.path.segment(depth) {
+        match path {
             None => {
                 if let Some(found) = self.here.find(facts, values)? {
                     return Ok(Some(found));
                 }
             }
-            Some(segment) => {
+            Some(path) => {
+                let (segment, rest) = match path.split_once('/') {
+                    Some((segment, rest)) => (segment, Some(rest)),
+                    None => (path, None),
+                };
                 if let Some(node) = self.literals.get(segment)
-                    && let Some(found) = node.search(facts, depth + 1, values)?
+                    && let Some(found) = node.search(facts, rest, values)?
                 {
                     return Ok(Some(found));
                 }
@@ -198,7 +209,7 @@ impl Node {
                     && !segment.is_empty()
                 {
                     values.push(segment);
-                    let found = node.search(facts, depth + 1, values)?;
+                    let found = node.search(facts, rest, values)?;
                     values.pop();
                     if found.is_some() {
                         return Ok(found);
@@ -222,21 +233,19 @@ impl Methods {
     }
 
     fn sort(&mut self) {
-        // A rule that lists a host, path or method twice is at the same place twice.
-        let tidy = |entries: &mut Vec<Entry>| {
-            entries.sort_by_key(Entry::rank);
-            entries.dedup_by(|a, b| a.position == b.position && a.headers == b.headers && a.parameters == b.parameters);
-        };
-        self.named.values_mut().for_each(tidy);
-        tidy(&mut self.any);
+        self.named.values_mut().chain([&mut self.any]).for_each(Candidates::sort);
     }
 
-    fn find<'a>(&'a self, facts: &RequestFacts<'_>, values: &[&'a str]) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
-        let named = self.named.get(facts.method).map_or(&[][..], Vec::as_slice);
-        for entry in named.iter().chain(&self.any) {
-            if entry.holds(facts).map_err(|ConditionError| Unjudgeable { rule: &entry.rule })? {
-                let pairs = entry.parameters.iter().map(|name| &**name).zip(values.iter().copied()).collect();
-                return Ok(Some(Match { rule: &entry.rule, params: PathParams { pairs } }));
+    fn find<'a>(
+        &'a self,
+        facts: &RequestFacts<'_>,
+        values: &ParamValues<'a>,
+    ) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
+        let named = self.named.get(facts.method);
+        for candidates in named.into_iter().chain([&self.any]) {
+            if let Some(entry) = candidates.find(facts)? {
+                let params = PathParams { names: &entry.parameters, values: values.clone() };
+                return Ok(Some(Match { rule: &entry.rule, params }));
             }
         }
         Ok(None)

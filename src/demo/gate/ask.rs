@@ -10,8 +10,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::DemoError;
 use super::super::client::Call;
-use crate::grpc::wire::authorization::authorization_client::AuthorizationClient;
 use crate::grpc::wire::check_response::HttpResponse;
+use crate::grpc::wire::client::authorization_client::AuthorizationClient;
 use crate::grpc::wire::value::Kind;
 use crate::grpc::wire::{Attributes, CheckRequest, CheckResponse, Entry, Http, Request, Struct};
 

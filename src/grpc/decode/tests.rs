@@ -1,6 +1,8 @@
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::*;
+use crate::grpc::wire;
 
 fn entry(key: &'static [u8], value: &'static [u8]) -> wire::Entry {
     wire::Entry { key: Bytes::from_static(key), value: Bytes::from_static(value) }
@@ -20,8 +22,12 @@ fn message(http: wire::Http) -> wire::CheckRequest {
     wire::CheckRequest { attributes: Some(attributes) }
 }
 
-fn decoded(message: &wire::CheckRequest) -> Result<RawRequest<'_>, DecodeError> {
-    request(message, Direction::Inbound)
+fn decoded(message: &wire::CheckRequest) -> Result<RawRequest<'static>, DecodeError> {
+    request(message.encode_to_vec().leak(), Direction::Inbound)
+}
+
+fn speaks_grpc(message: &wire::CheckRequest) -> bool {
+    super::speaks_grpc(&message.encode_to_vec())
 }
 
 #[test]
@@ -135,4 +141,33 @@ fn grpc_clients_are_known_by_their_content_type() {
     assert!(!speaks_grpc(&with(entry(b"content-type", b"application/json"))));
     let raw_form = wire::HeaderMap { headers: vec![raw(b"content-type", b"", b"application/grpc")] };
     assert!(speaks_grpc(&message(wire::Http { header_map: Some(raw_form), ..Default::default() })));
+}
+
+#[test]
+fn row_209_bytes_that_are_no_message_are_an_rpc_error() {
+    let nested = |depth: usize| [vec![0x1b; depth], vec![0x1c; depth]].concat();
+    for bad in [
+        // A field number of zero; an unknown wire type; a group that ends without a beginning, or not at all.
+        &[0x00, 0x00][..],
+        &[0x0e],
+        &[0x1c],
+        &[0x1b],
+        &[0x1b, 0x24],
+        // A length beyond the end; numbers that do not end, or that exceed 64 bits.
+        &[0x0a, 0x05, 0x00],
+        &[0x0a],
+        &[0x10, 0xff],
+        &[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+        &[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        // `attributes` as a number.
+        &[0x08, 0x01],
+        &nested(64),
+    ] {
+        let error = request(bad, Direction::Inbound).map(drop).unwrap_err();
+        assert_eq!(error, DecodeError::Malformed, "{bad:x?}");
+        assert_eq!(error.rpc_error().unwrap().code(), tonic::Code::InvalidArgument);
+    }
+    for unknown in [&nested(20)[..], &[0x10, 0x01], &[0x15, 0, 0, 0, 0], &[0x11, 0, 0, 0, 0, 0, 0, 0, 0]] {
+        assert_eq!(request(unknown, Direction::Inbound).map(drop), Err(DecodeError::Missing("attributes")));
+    }
 }

@@ -1,5 +1,3 @@
-use serde_json::json;
-
 use super::*;
 use crate::authn::Issuer;
 use crate::authn::spec::IssuerSpec;
@@ -54,11 +52,11 @@ fn issuer(name: &str) -> Arc<Issuer> {
 }
 
 fn deps() -> crate::provider::Deps {
-    crate::provider::Deps {
-        http: crate::net::HttpClient::new(),
-        clock: Arc::new(crate::clock::SystemClock),
-        events: Arc::new(crate::core::event::Silent),
-    }
+    crate::provider::Deps::new(
+        crate::net::HttpClient::new(),
+        Arc::new(crate::clock::SystemClock),
+        Arc::new(crate::core::event::Silent),
+    )
 }
 
 fn own_subject(expires_at: i64) -> OwnSubject {
@@ -185,21 +183,7 @@ fn row_198_keys_differ_in_every_part() {
 }
 
 fn principal() -> crate::core::principal::Principal {
-    crate::core::principal::Principal {
-        issuer: "shop".into(),
-        issuer_url: None,
-        subject: None,
-        client: None,
-        service: None,
-        tenant: None,
-        audience: Vec::new(),
-        scopes: Default::default(),
-        roles: Vec::new(),
-        mapped: Vec::new(),
-        claims: Arc::new(json!({}).as_object().unwrap().clone()),
-        expires_at: at(0),
-        bound_to: None,
-    }
+    crate::core::principal::Parts::of(&"shop".into()).into()
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Source {
             retries: 0,
             breaker: BreakerSpec { failures: 1, open_for: Duration::ZERO },
         };
-        let deps = Deps { http: HttpClient::new(), clock: Arc::new(SystemClock), events: Arc::new(Silent) };
+        let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::new(Silent));
         Endpoints::with_pace(&spec, &deps, pace)
     }
 }
