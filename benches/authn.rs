@@ -15,7 +15,6 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use futures_util::FutureExt as _;
 use mint::Signer;
 use serde_json::{Value, json};
 use tollgate::authn::jwt::{Checked, Token};
@@ -144,13 +143,13 @@ fn authn(criterion: &mut Criterion) {
                     now = now.saturating_add(std::time::Duration::from_secs(301));
                 }
                 let headers = headers(&values[index]);
-                let found = authenticate(accepted, &headers, &caller, now).now_or_never().unwrap();
+                let found = runtime.block_on(authenticate(accepted, &headers, &caller, now));
                 black_box(found.unwrap().unwrap());
             });
         });
         if name == "es256" {
             for value in &values {
-                authenticate(accepted, &headers(value), &caller, now).now_or_never().unwrap().unwrap();
+                runtime.block_on(authenticate(accepted, &headers(value), &caller, now)).unwrap();
             }
             criterion.bench_function("known", |bench| {
                 bench.iter(|| {
@@ -168,7 +167,7 @@ fn authn(criterion: &mut Criterion) {
         criterion.bench_function(&format!("{name}/bad signature"), |bench| {
             bench.iter(|| {
                 let headers = headers(&bad[turn() % bad.len()]);
-                black_box(authenticate(accepted, &headers, &caller, now).now_or_never().unwrap().unwrap_err());
+                black_box(runtime.block_on(authenticate(accepted, &headers, &caller, now)).unwrap_err());
             });
         });
     }
