@@ -131,17 +131,17 @@ async fn point_13_the_access_log_says_what_was_decided_and_why() {
         (&entries[3], Value::Null, "no_rule", Value::Null, 403),
         (&entries[4], json!("health"), "allowed_anonymous", Value::Null, 200),
     ] {
-        assert_eq!(entry["rule"], rule, "{entry}");
-        assert_eq!(entry["reason"], reason, "{entry}");
-        assert_eq!(entry["subject"], subject, "{entry}");
-        assert_eq!(entry["client"], subject, "{entry}");
-        assert_eq!(entry["issuer"], if subject.is_null() { Value::Null } else { json!("shop") }, "{entry}");
+        assert_eq!(entry["tollgate"]["rule"], rule, "{entry}");
+        assert_eq!(entry["tollgate"]["reason"], reason, "{entry}");
+        assert_eq!(entry["tollgate"]["subject"], subject, "{entry}");
+        assert_eq!(entry["tollgate"]["client"], subject, "{entry}");
+        assert_eq!(entry["tollgate"]["issuer"], if subject.is_null() { Value::Null } else { json!("shop") }, "{entry}");
         assert_eq!(entry["status"], status, "{entry}");
-        assert_eq!(entry["decision_id"].as_str().unwrap().len(), 32, "{entry}");
+        assert_eq!(entry["tollgate"]["decision_id"].as_str().unwrap().len(), 32, "{entry}");
         assert!(!entry.to_string().contains("secret") && !entry.to_string().contains(&token), "{entry}");
     }
     // What the client can quote is what the operator can find.
-    assert_eq!(entries[1]["decision_id"], refused.json()["decision_id"]);
+    assert_eq!(entries[1]["tollgate"]["decision_id"], refused.json()["decision_id"]);
 }
 
 /// Point 18: a decision's id is the gate's own, and not something that the client can choose.

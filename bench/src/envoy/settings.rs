@@ -56,8 +56,10 @@ const FILTER: &str = "              include_peer_certificate: true\n";
 const SERVICE: &str = "                envoy_grpc: { cluster_name: tollgate }\n";
 const CLUSTER: &str = "  - name: tollgate\n    type: STATIC\n";
 
+const LOG: &str = "                  tollgate: \"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:tollgate)%\"\n";
+
 /// The shipped one first: the others are compared with it.
-const SETTINGS: [Setting; 18] = [
+const SETTINGS: [Setting; 20] = [
     Setting { name: "as shipped", change: |config, _| Ok(config) },
     Setting { name: "as shipped, once more", change: |config, _| Ok(config) },
     Setting { name: "no authorization at all", change: |config, _| config.with_filters("") },
@@ -110,12 +112,29 @@ const SETTINGS: [Setting; 18] = [
         change: |config, _| filter(config, "charge_cluster_response_stats: false"),
     },
     Setting {
+        name: "the decision in the log field by field",
+        change: |config, _| config.replace(LOG, &field_by_field()),
+    },
+    Setting {
+        name: "enable_dynamic_metadata_ingestion: false",
+        change: |config, _| filter(config, "enable_dynamic_metadata_ingestion: false"),
+    },
+    Setting {
         name: "no statistics",
         change: |config, _| {
             config.replace("\nadmin:\n", "\nstats_config: { stats_matcher: { reject_all: true } }\nadmin:\n")
         },
     },
 ];
+
+/// What the gate says of a decision, a field of the log for each of its fields.
+fn field_by_field() -> String {
+    ["decision_id", "rule", "reason", "subject", "client", "issuer"]
+        .map(|name| {
+            LOG.replace("tollgate: ", &format!("{name}: ")).replace(":tollgate)", &format!(":tollgate:{name})"))
+        })
+        .concat()
+}
 
 /// With a line among the HTTP/2 options of the gate's cluster.
 fn http2(config: Config, line: &str) -> anyhow::Result<Config> {

@@ -44,7 +44,7 @@ async fn through_envoy(call: Call, envoy: &Envoy, upstream: &Upstream) -> Result
         .map(|seen| IDENTITY.into_iter().filter_map(|name| Some((name.to_owned(), seen.header(name)?))).collect());
     // The reason of an allowed request is in Envoy's access log only, where the gate's metadata put it.
     let entry = envoy.access_log_entry(logged).await.unwrap_or_default();
-    let reason = entry.get("reason").and_then(|reason| reason.as_str()).unwrap_or("?").to_owned();
+    let reason = entry.pointer("/tollgate/reason").and_then(|reason| reason.as_str()).unwrap_or("?").to_owned();
     let grpc_status = if is_grpc { Some(reply.header("grpc-status").unwrap_or("none").to_owned()) } else { None };
     Ok(Outcome { status: reply.status.as_u16(), grpc_status, reason, saw })
 }
