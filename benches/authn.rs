@@ -101,7 +101,7 @@ fn headers(value: &str) -> Headers<'_> {
 }
 
 fn authn(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (caller, clock) = (Caller::new("", ""), SystemClock);
     for (name, signer) in [("rs256", Signer::rs256()), ("es256", Signer::es256()), ("eddsa", Signer::ed25519())] {
         let (issuers, values) = (runtime.block_on(async { issuer(&signer) }), values(&signer));
