@@ -168,13 +168,14 @@ async fn row_205_rapid_resets_end_the_connection() {
     gate.stands(before).await;
 }
 
-/// The same at the pace at which the gate reads: calls that are taken back cost no more than calls.
+/// The same at the pace at which the gate reads. Calls that were taken back are in memory until their turn comes to
+/// notice; three hundred thousand of them are no more at one time than thirty thousand.
 #[tokio::test]
-async fn row_205_a_hundred_thousand_resets_leave_nothing_behind() {
+async fn row_205_three_hundred_thousand_resets_leave_nothing_behind() {
     let gate = Gate::start().await;
     let before = gate.memory();
     let mut made = 0;
-    while made < 100_000 {
+    while made < 300_000 {
         let mut wire = Wire::greet(gate.address).await;
         for first in (0..20_000).step_by(100) {
             let pairs = streams(100).map(|id| id + 2 * first);
