@@ -6,10 +6,11 @@
 //! * at most one turn at a time for each thread that answers;
 //! * a turn begins when no call that needs none came in the meantime, or when so many came since the turn before that
 //!   they had nine tenths of the time: under any flood they keep nine tenths of their rate;
-//! * those that wait are served in the order in which they came. A queue that empties now and then is a burst and may
-//!   grow. One that does not, for most of the time that a caller has, is more work than there is room for: then all but
-//!   the first few are told so at once. Whoever is let in is served soon, and the time is spent on answers that somebody
-//!   still waits for.
+//! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
+//!   many callers who ask one after the other are no overload, and neither is what piled up while the process stood
+//!   still. Where everybody waits long, for some time, there is more work than time. From then on all but the first
+//!   few are told so at once, until for a while nobody had to be. Whoever is let in is served soon, and the time is
+//!   spent on answers that somebody still waits for.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,14 +19,20 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// A queue that has lasted for this part of a caller's patience is more than a burst.
-const STANDING: f32 = 0.75;
+/// A wait that is long, as a part of a caller's patience.
+const LONG: f32 = 0.25;
+
+/// How long, as a part of it, everybody must have waited long before that is taken for more than a burst.
+const LASTING: f32 = 0.12;
 
 /// How many may wait for each place then …
-const FEW: usize = 8;
+const FEW: usize = 16;
 
-/// … and the part of its patience that a caller may have waited by the time its turn comes.
+/// … the part of its patience that a caller may have waited when its turn comes …
 const STALE: f32 = 0.04;
+
+/// … and the part of it for which nobody must have been refused before any number may wait again.
+const QUIET: f32 = 0.5;
 
 /// What calls that need no turn get of the time, as a multiple of what turns do.
 const OTHERS: u64 = 9;
@@ -43,8 +50,10 @@ pub struct Turns {
     few: usize,
     waiting: AtomicUsize,
     begun: Instant,
-    /// When nobody waited last, in nanoseconds since `begun`.
-    empty_at: AtomicU64,
+    /// Since when everybody waited long, in nanoseconds since `begun`; 0 where that is not so.
+    long_since: AtomicU64,
+    /// When there was too much to do last, in nanoseconds since `begun`; 0 before that ever was.
+    pressed_at: AtomicU64,
     /// About how long a turn takes, in nanoseconds.
     cost: AtomicU64,
     /// Calls that needed no turn, and how many of them there were at the end of the last turn.
@@ -82,7 +91,8 @@ impl Turns {
             few: places.saturating_mul(FEW),
             waiting: AtomicUsize::new(0),
             begun: Instant::now(),
-            empty_at: AtomicU64::new(0),
+            long_since: AtomicU64::new(0),
+            pressed_at: AtomicU64::new(0),
             cost: AtomicU64::new(0),
             others: AtomicU64::new(0),
             others_before: AtomicU64::new(0),
@@ -104,7 +114,7 @@ impl Turns {
         yield_now().await;
         let place = match self.places.try_acquire() {
             Ok(place) => {
-                self.nobody_waits(Instant::now());
+                self.long_since.store(0, Ordering::Relaxed);
                 place
             }
             Err(_) => self.queue(patience).await?,
@@ -120,21 +130,35 @@ impl Turns {
 
     async fn queue(&self, patience: Duration) -> Result<SemaphorePermit<'_>, Overloaded> {
         let came = Instant::now();
-        if self.waiting() >= self.few && self.is_standing(came, patience) {
-            return Err(Overloaded);
+        if self.waiting() >= self.few && self.is_pressed(came, patience) {
+            return Err(self.refuse(came));
         }
         let waiting = Waiting::new(&self.waiting);
         // Never closed.
         let place = self.places.acquire().await.map_err(|_| Overloaded)?;
         drop(waiting);
         let now = Instant::now();
-        if self.is_standing(now, patience) && now.duration_since(came) > patience.mul_f32(STALE) {
-            return Err(Overloaded);
+        let waited = now.duration_since(came);
+        if waited > patience.mul_f32(STALE) && self.is_pressed(now, patience) {
+            return Err(self.refuse(now));
         }
-        if self.waiting() == 0 {
-            self.nobody_waits(now);
-        }
+        self.note(now, waited, patience);
         Ok(place)
+    }
+
+    /// Somebody waited this long.
+    fn note(&self, now: Instant, waited: Duration, patience: Duration) {
+        if waited <= patience.mul_f32(LONG) {
+            self.long_since.store(0, Ordering::Relaxed);
+            return;
+        }
+        match self.long_since.load(Ordering::Relaxed) {
+            0 => self.long_since.store(self.at(now), Ordering::Relaxed),
+            since if Duration::from_nanos(self.at(now).saturating_sub(since)) > patience.mul_f32(LASTING) => {
+                self.press(now);
+            }
+            _ => {}
+        }
     }
 
     /// Lets calls go first that need no turn, round by round, until there was none in a round or they had their share.
@@ -151,13 +175,25 @@ impl Turns {
         }
     }
 
-    fn nobody_waits(&self, now: Instant) {
-        self.empty_at.store(as_nanos(now.duration_since(self.begun)), Ordering::Relaxed);
+    fn refuse(&self, now: Instant) -> Overloaded {
+        self.press(now);
+        Overloaded
     }
 
-    fn is_standing(&self, now: Instant, patience: Duration) -> bool {
-        let empty_at = Duration::from_nanos(self.empty_at.load(Ordering::Relaxed));
-        now.duration_since(self.begun).saturating_sub(empty_at) > patience.mul_f32(STANDING)
+    /// There is too much to do.
+    fn press(&self, now: Instant) {
+        self.pressed_at.store(self.at(now), Ordering::Relaxed);
+    }
+
+    fn is_pressed(&self, now: Instant, patience: Duration) -> bool {
+        let pressed_at = self.pressed_at.load(Ordering::Relaxed);
+        let since = Duration::from_nanos(self.at(now).saturating_sub(pressed_at));
+        pressed_at != 0 && since < patience.mul_f32(QUIET)
+    }
+
+    /// A time as it is kept: never 0.
+    fn at(&self, now: Instant) -> u64 {
+        as_nanos(now.duration_since(self.begun)).max(1)
     }
 }
 

@@ -63,45 +63,68 @@ async fn a_place_in_the_queue_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn a_burst_may_wait() {
+async fn any_number_may_wait_where_nobody_waits_long() {
     let turns = Turns::new(1);
     let mut turn = turns.take(ENDLESS).await.unwrap();
-    let burst = futures_util::future::join_all((0..50).map(|_| ask(&turns, ENDLESS))).await;
-    for mut asking in burst {
+    // So many callers ask again as soon as they were served: the queue is never empty.
+    let mut waiting = std::collections::VecDeque::new();
+    for _ in 0..4 * FEW {
+        waiting.push_back(ask(&turns, ENDLESS).await);
+    }
+    for _ in 0..1000 {
         drop(turn);
-        turn = asking.as_mut().await.unwrap();
+        turn = waiting.pop_front().unwrap().as_mut().await.unwrap();
+        waiting.push_back(ask(&turns, ENDLESS).await);
     }
 }
 
 #[tokio::test]
-async fn a_queue_that_stands_lets_few_wait() {
+async fn what_piled_up_while_nothing_went_on_is_no_overload() {
     let turns = Turns::new(1);
-    let patience = Duration::from_millis(10);
+    let patience = Duration::from_millis(400);
     let first = turns.take(patience).await.unwrap();
-    let mut waiting = futures_util::future::join_all((0..FEW + 3).map(|_| ask(&turns, patience))).await;
-    pass(patience);
-    assert_eq!(turns.take(patience).await.map(drop), Err(Overloaded));
-    // Those who wait too long by now learn it when it is their turn, and the queue empties.
+    let waiting = futures_util::future::join_all((0..2 * FEW).map(|_| ask(&turns, patience))).await;
+    pass(patience.mul_f32(LONG + LASTING));
     drop(first);
-    for asking in &mut waiting {
+    for mut asking in waiting {
+        drop(asking.as_mut().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn where_everybody_waits_long_few_may_wait_until_nobody_was_refused_for_a_while() {
+    let turns = Turns::new(1);
+    let patience = Duration::from_millis(400);
+    let first = turns.take(patience).await.unwrap();
+    let mut waiting = futures_util::future::join_all((0..FEW + 3).map(|_| ask(&turns, patience))).await.into_iter();
+    pass(patience.mul_f32(LONG));
+    drop(first);
+    // Two of them are served, late as they are, the second one some time after the first.
+    let turn = waiting.next().unwrap().as_mut().await.unwrap();
+    pass(patience.mul_f32(LASTING));
+    drop(turn);
+    drop(waiting.next().unwrap().as_mut().await.unwrap());
+    // The others waited too long by then, and learn it when it is their turn.
+    for mut asking in waiting {
         assert_eq!(asking.as_mut().await.map(drop), Err(Overloaded));
     }
-    drop(waiting);
-    // From here on it is a burst again.
-    let first = turns.take(ENDLESS).await.unwrap();
-    let mut second = ask(&turns, ENDLESS).await;
-    drop(first);
-    second.as_mut().await.unwrap();
+    let turn = turns.take(patience).await.unwrap();
+    let few = futures_util::future::join_all((0..FEW).map(|_| ask(&turns, patience))).await;
+    assert_eq!(turns.take(patience).await.map(drop), Err(Overloaded));
+    // After a while without a refusal it is as it was.
+    pass(patience.mul_f32(QUIET));
+    let more = ask(&turns, patience).await;
+    assert_eq!(turns.waiting(), FEW + 1);
+    drop((turn, few, more));
 }
 
 #[tokio::test]
 async fn in_overload_whoever_is_let_in_is_served() {
     let hour = Duration::from_secs(3600);
-    let turns = Turns { begun: Instant::now() - hour, ..Turns::new(1) };
+    let turns = Turns::new(1);
     let mut turn = turns.take(hour).await.unwrap();
     let mut waiting = std::collections::VecDeque::from([ask(&turns, hour).await]);
-    // The queue has been there ever since.
-    turns.empty_at.store(0, Ordering::Relaxed);
+    turns.press(Instant::now());
     let (mut served, mut refused) = (0, 0);
     // Three ask in the time of one turn.
     for _ in 0..1000 {
