@@ -31,7 +31,7 @@ pub enum Kind {
 /// # Errors
 /// The key would not sign.
 pub fn mint(keys: &Keys, algorithm: Algorithm, kind: Kind, nth: u64, now: u64) -> anyhow::Result<String> {
-    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"JWT"}}"#, algorithm.name(), algorithm.kid());
+    let header = format!(r#"{{"alg":"{}","kid":"{}","typ":"JWT"}}"#, algorithm.name(), keys.kid(algorithm));
     let around = (header.len() * 4).div_ceil(3) + (algorithm.signature_bytes() * 4).div_ceil(3) + 2;
     let payload = claims::payload(kind != Kind::ScopeMissing, nth, now, TOKEN_BYTES.saturating_sub(around) * 3 / 4);
     let mut token = String::with_capacity(TOKEN_BYTES + 100);

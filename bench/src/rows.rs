@@ -3,17 +3,20 @@
 mod allocations;
 mod cached;
 mod envoy;
+mod flood;
 mod ghz;
 mod latency;
 mod memory;
+mod overload;
 mod reload;
 mod rules;
+mod soak;
 mod startup;
 mod uncached;
 
 use crate::table::Group;
 
-/// All of them, in the order in which they run.
+/// Those of every run, in the order in which they run.
 pub const GROUPS: &[Group] = &[
     cached::GROUP,
     uncached::GROUP,
@@ -23,6 +26,12 @@ pub const GROUPS: &[Group] = &[
     startup::GROUP,
     allocations::GROUP,
     latency::GROUP,
+    overload::GROUP,
+    flood::GROUP,
+    soak::SHORT,
     envoy::THROUGH,
     envoy::MIX,
 ];
+
+/// Those that run only where their rows are named.
+pub const ON_REQUEST: &[Group] = &[soak::LONG];

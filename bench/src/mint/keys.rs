@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a token is signed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +38,11 @@ impl Algorithm {
         }
     }
 
-    pub(super) const fn kid(self) -> &'static str {
+    const fn kind(self) -> &'static str {
         match self {
-            Self::Rs256 => "rsa-1",
-            Self::Es256 => "ec-1",
-            Self::EdDsa => "ed-1",
+            Self::Rs256 => "rsa",
+            Self::Es256 => "ec",
+            Self::EdDsa => "ed",
         }
     }
 
@@ -56,6 +56,7 @@ impl Algorithm {
 
 /// One key for each algorithm.
 pub struct Keys {
+    generation: u32,
     rsa: RsaKeyPair,
     ec: EcdsaKeyPair,
     ed: Ed25519KeyPair,
@@ -76,7 +77,20 @@ impl Keys {
     /// # Errors
     /// The library's.
     pub fn generate() -> anyhow::Result<Self> {
+        Self::of(1)
+    }
+
+    /// New ones with other ids: what follows on these when keys are rotated.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn next(&self) -> anyhow::Result<Self> {
+        Self::of(self.generation + 1)
+    }
+
+    fn of(generation: u32) -> anyhow::Result<Self> {
         Ok(Self {
+            generation,
             rsa: RsaKeyPair::generate(KeySize::Rsa2048)?,
             ec: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
             ed: Ed25519KeyPair::generate()?,
@@ -102,6 +116,7 @@ impl Keys {
         let read = |file: &str| std::fs::read(folder.join(file)).with_context(|| format!("cannot read {file}"));
         let not_a_key = |error| anyhow!("the kept keys cannot be read: {error}");
         Ok(Self {
+            generation: 1,
             rsa: RsaKeyPair::from_pkcs8(&read(FILES[0])?).map_err(not_a_key)?,
             ec: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &read(FILES[1])?).map_err(not_a_key)?,
             ed: Ed25519KeyPair::from_pkcs8(&read(FILES[2])?).map_err(not_a_key)?,
@@ -134,8 +149,22 @@ impl Keys {
         parsed.map_err(|error| anyhow!("the public key cannot be parsed: {error}"))
     }
 
+    /// The id of a key.
+    pub(super) fn kid(&self, algorithm: Algorithm) -> String {
+        format!("{}-{}", algorithm.kind(), self.generation)
+    }
+
     /// The key set that the gate is given (RFC 7517).
     pub fn jwks(&self) -> String {
+        Self::jwks_of(&[self])
+    }
+
+    /// A key set with the keys of several generations.
+    pub fn jwks_of(generations: &[&Self]) -> String {
+        json!({ "keys": generations.iter().flat_map(|keys| keys.public()).collect::<Vec<_>>() }).to_string()
+    }
+
+    fn public(&self) -> [Value; 3] {
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let rsa = self.rsa.public_key();
         let point = self.ec.public_key().as_ref();
@@ -150,11 +179,11 @@ impl Keys {
             json!({ "kty": "OKP", "crv": "Ed25519", "x": text(self.ed.public_key().as_ref()) }),
         ];
         for (key, algorithm) in keys.iter_mut().zip(Algorithm::ALL) {
-            key["kid"] = algorithm.kid().into();
+            key["kid"] = self.kid(algorithm).into();
             key["alg"] = algorithm.name().into();
             key["use"] = "sig".into();
         }
-        json!({ "keys": keys }).to_string()
+        keys
     }
 }
 

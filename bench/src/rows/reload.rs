@@ -131,7 +131,7 @@ impl Drop for Rewriting {
 }
 
 /// As editors and configuration management do it: never half a file.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let new = file.with_extension("new");
     std::fs::write(&new, text)?;
     std::fs::rename(new, file)

@@ -111,6 +111,11 @@ async fn new_tokens(bench: &Bench, Case(algorithm, kind): &Case) -> anyhow::Resu
     Ok(seen)
 }
 
+/// New tokens that the gate verifies in a second.
+pub(super) fn capacity(bench: &Bench, algorithm: Algorithm) -> anyhow::Result<f64> {
+    Ok(on_this_thread(new_tokens(bench, &Case(algorithm, Kind::Good)))?.per_second())
+}
+
 /// What one verification with a parsed key costs, on the server's core, microseconds of CPU.
 fn raw_verification(scene: &Scene, algorithm: Algorithm, count: usize) -> anyhow::Result<f64> {
     let key = scene.keys.verifier(algorithm)?;

@@ -1,0 +1,247 @@
+//! Rows 16 and 17: a long time at seven tenths of the capacity, while keys are rotated and the configuration is reloaded.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow, ensure};
+use bytes::Bytes;
+
+use super::overload::PATIENCE;
+use super::reload::replace;
+use crate::compare::window;
+use crate::load::open::{self, steady, stream};
+use crate::load::{Made, Outcome, on_this_thread};
+use crate::mint::{self, Algorithm, Keys, Kind};
+use crate::policy::Policy;
+use crate::process::Server;
+use crate::scene::body;
+use crate::scrape::{fetch, sum};
+use crate::table::{Bench, Findings, Group, Row, Verdict};
+
+/// The group of the short form.
+pub(super) const SHORT: Group = Group { name: "a minute's soak", numbers: &[16], run: run_short };
+
+/// The group of the long form, which takes twenty-three minutes.
+pub(super) const LONG: Group = Group { name: "twenty minutes' soak", numbers: &[17], run: run_long };
+
+/// Part of the capacity that is asked.
+const PART: f64 = 0.7;
+
+/// Rotations before anything is looked at.
+const WARM_UP: u32 = 3;
+
+/// From when a key is published to when tokens are signed with it.
+const PUBLISHED_BEFORE: Duration = Duration::from_secs(2);
+
+/// What a run is.
+struct Soak {
+    number: u32,
+    lasts: Duration,
+    rotation: Duration,
+    reload: Duration,
+}
+
+fn run_short(bench: &Bench) -> anyhow::Result<Findings> {
+    let seconds = |seconds| Duration::from_secs(seconds);
+    soak(bench, &Soak { number: 16, lasts: seconds(60), rotation: seconds(10), reload: seconds(5) })
+}
+
+fn run_long(bench: &Bench) -> anyhow::Result<Findings> {
+    let seconds = |seconds| Duration::from_secs(seconds);
+    soak(bench, &Soak { number: 17, lasts: seconds(20 * 60), rotation: seconds(60), reload: seconds(10) })
+}
+
+/// Memory in bytes and open descriptors.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    resident: u64,
+    descriptors: usize,
+}
+
+impl Figures {
+    fn of(server: &Server) -> anyhow::Result<Self> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).context("the server is gone")?.count();
+        Ok(Self { resident: server.memory()?.resident, descriptors })
+    }
+
+    fn megabytes(self) -> f64 {
+        self.resident as f64 / 1e6
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} MB resident, {} open descriptors", self.megabytes(), self.descriptors)
+    }
+}
+
+fn soak(bench: &Bench, soak: &Soak) -> anyhow::Result<Findings> {
+    on_this_thread(async {
+        let probes = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut policy = Policy::usual(bench.scene.endpoint("gate")?);
+        policy.server.push(format!("probes: {{ listen: '{probes}' }}"));
+        // Full after some rotations, so that what grows afterwards is something else.
+        policy.cache = "16MiB";
+        let start = bench.scene.gate_start(&policy)?;
+        let issuer = Issuer::new(bench)?;
+        let bodies = issuer.bodies()?;
+        let tokens: Tokens = Arc::new(Mutex::new(bodies.clone()));
+        let server = Server::start(start, &bodies[0]).await?;
+        let capacity = window(&server, bodies, &bench.effort, Outcome::Allow).await?.per_second();
+
+        let turning = Turning::start(soak, bench, &policy, issuer, &tokens);
+        let shape = open::Shape {
+            endpoint: server.endpoint().clone(),
+            connections: bench.effort.connections,
+            in_flight: 4096,
+            patience: Some(PATIENCE),
+        };
+        let phases = steady(&[WARM_UP * soak.rotation, soak.lasts], &[PART * capacity]);
+        let mut figures = Vec::new();
+        let mut look = || {
+            let now = Figures::of(&server)?;
+            eprintln!("{now}");
+            figures.push(now);
+            Ok(0.0)
+        };
+        let seen = open::run(&shape, vec![stream(in_turn(tokens))], &phases, &mut look).await?;
+        let rotations = turning.stop()?;
+        let reloads = sum(&fetch(probes, "/metrics")?, "tollgate_reloads_total", &["true"]);
+        ensure!(
+            reloads >= soak.lasts.div_duration_f64(soak.reload),
+            "only {reloads} reloads were seen:\n{}",
+            server.printed()
+        );
+        let [_, before, after] = figures[..] else { anyhow::bail!("not three looks") };
+        let (warm_up, tally) = (&seen[0].tallies[0], &seen[1].tallies[0]);
+        eprintln!("{:?}, before that {:?}", tally.counts(), warm_up.counts());
+        let failed = tally.other_than(Outcome::Allow) + warm_up.other_than(Outcome::Allow);
+        let what = format!(
+            "{} min at {:.0}/s, 0.7 × the capacity, {rotations} rotations of keys, {reloads:.0} reloads",
+            soak.lasts.as_secs() / 60,
+            PART * capacity
+        );
+        let row = |which, bound, measured, held| {
+            Row::new(soak.number, format!("{what}: {which}"), bound, measured, Verdict::of(held))
+        };
+        let rows = vec![
+            row(
+                "calls that were not allowed",
+                "0",
+                format!("{failed} of {}, p99 {:.0} µs", tally.total(), tally.quantile_us(0.99)),
+                failed == 0,
+            ),
+            row(
+                "RSS",
+                "no growth (≤ 5 %)",
+                format!("{:.1} MB → {:.1} MB", before.megabytes(), after.megabytes()),
+                after.megabytes() <= before.megabytes() * 1.05,
+            ),
+            row(
+                "open descriptors",
+                "no growth",
+                format!("{} → {}", before.descriptors, after.descriptors),
+                after.descriptors <= before.descriptors,
+            ),
+        ];
+        Ok(Findings { rows, bars: Vec::new() })
+    })
+}
+
+/// The requests that are made at the moment.
+type Tokens = Arc<Mutex<Vec<Bytes>>>;
+
+fn lock(tokens: &Tokens) -> MutexGuard<'_, Vec<Bytes>> {
+    tokens.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request after the other, again and again, whatever they are by then.
+fn in_turn(tokens: Tokens) -> Made<impl FnMut() -> Option<Bytes> + Send> {
+    let mut next = 0usize;
+    Made(move || {
+        let tokens = lock(&tokens);
+        next = (next + 1) % tokens.len().max(1);
+        tokens.get(next).cloned()
+    })
+}
+
+/// An issuer whose keys are rotated: the key set has the keys of two generations.
+struct Issuer {
+    keys: Keys,
+    file: PathBuf,
+    tokens: u64,
+    minted: u64,
+}
+
+impl Issuer {
+    fn new(bench: &Bench) -> anyhow::Result<Self> {
+        let file = bench.scene.folder().join("keys.jwks");
+        let keys = Keys::generate()?;
+        fs::write(&file, keys.jwks())?;
+        Ok(Self { keys, file, tokens: bench.effort.tokens as u64, minted: 0 })
+    }
+
+    /// A request for each of so many tokens that nobody has seen.
+    fn bodies(&self) -> anyhow::Result<Vec<Bytes>> {
+        let at = mint::now();
+        let token = |nth| Ok(body(&mint::mint(&self.keys, Algorithm::EdDsa, Kind::Good, nth, at)?, nth));
+        (self.minted..self.minted + self.tokens).map(token).collect()
+    }
+
+    /// Publishes new keys beside those of today; afterwards, signs with them.
+    fn rotate(&mut self) -> anyhow::Result<Vec<Bytes>> {
+        let next = self.keys.next()?;
+        replace(&self.file, &Keys::jwks_of(&[&self.keys, &next]))?;
+        self.keys = next;
+        self.minted += self.tokens;
+        let bodies = self.bodies()?;
+        std::thread::sleep(PUBLISHED_BEFORE);
+        Ok(bodies)
+    }
+}
+
+/// Rotates keys and rewrites the configuration until it is stopped.
+struct Turning {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<u32>>,
+}
+
+impl Turning {
+    fn start(soak: &Soak, bench: &Bench, policy: &Policy, mut issuer: Issuer, tokens: &Tokens) -> Self {
+        let file = bench.scene.folder().join("policy.yaml");
+        let another = "{ name: another, match: { paths: ['/another/**'] }, allow: anonymous }".to_owned();
+        let with = Policy { rules: policy.rules.iter().cloned().chain([another]).collect(), ..policy.clone() };
+        let mut texts = [with.text(), policy.text()].into_iter().cycle();
+        let (rotation, reload) = (soak.rotation, soak.reload);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, tokens) = (Arc::clone(&stop), Arc::clone(tokens));
+        let thread = std::thread::spawn(move || {
+            let (mut rotations, mut rotate_at, mut reload_at) = (0, Instant::now() + rotation, Instant::now() + reload);
+            while !stopped.load(Relaxed) {
+                if Instant::now() >= rotate_at {
+                    rotate_at += rotation;
+                    let bodies = issuer.rotate()?;
+                    *lock(&tokens) = bodies;
+                    rotations += 1;
+                }
+                if Instant::now() >= reload_at {
+                    reload_at += reload;
+                    replace(&file, &texts.next().unwrap_or_default())?;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(rotations)
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) -> anyhow::Result<u32> {
+        self.stop.store(true, Relaxed);
+        self.thread.join().map_err(|_| anyhow!("rotating and reloading panicked"))?
+    }
+}
