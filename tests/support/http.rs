@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -99,6 +99,8 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     tls: Mutex<Option<TlsAcceptor>>,
     task: Mutex<JoinHandle<()>>,
+    /// The port while nobody listens there: without this another test might get it.
+    kept: Mutex<Option<TcpSocket>>,
 }
 
 struct Shared {
@@ -122,7 +124,7 @@ impl Server {
         let (answer, seen) = (Mutex::new(answer), watch::Sender::new(Vec::new()));
         let shared = Arc::new(Shared { answer, seen, connections: AtomicUsize::new(0) });
         let task = Mutex::new(tokio::spawn(accept(listener, Arc::clone(&shared), tls.clone())));
-        Self { address, shared, tls: Mutex::new(tls), task }
+        Self { address, shared, tls: Mutex::new(tls), task, kept: Mutex::default() }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -140,11 +142,13 @@ impl Server {
         while tokio::net::TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
+        *self.kept.lock().unwrap() = Some(keep(self.address).unwrap());
     }
 
     /// Listens again, at the same place.
     pub(crate) async fn revive(&self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        let kept = self.kept.lock().unwrap().take().expect("it was killed");
+        let listener = kept.listen(1024).unwrap();
         let tls = self.tls.lock().unwrap().clone();
         *self.task.lock().unwrap() = tokio::spawn(accept(listener, Arc::clone(&self.shared), tls));
     }
@@ -342,4 +346,12 @@ pub(crate) fn outages() -> Vec<(&'static str, Answer)> {
         ("gzip", Answer::Bytes(http(200, &["Content-Encoding: gzip"], [0x1f, 0x8b, 8, 0]))),
         ("hanging up", Answer::HangUp),
     ]
+}
+
+/// Takes an address and does not listen there: whoever connects is refused.
+fn keep(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
