@@ -40,6 +40,10 @@ const OTHERS: u64 = 9;
 /// About what a call costs that needs no turn, in nanoseconds.
 const CALL: u64 = 8_000;
 
+/// For how long, in nanoseconds, turns follow on each other once there was no call that needs none. To look for one means to
+/// ask the system, which costs as much as some turns do.
+const SLICE: u64 = 500_000;
+
 /// Most that a turn is taken to have cost, in nanoseconds: what is more was spent waiting for a processor.
 const MOST: u64 = 250_000;
 
@@ -59,6 +63,8 @@ pub struct Turns {
     /// Calls that needed no turn, and how many of them there were at the end of the last turn.
     others: AtomicU64,
     others_before: AtomicU64,
+    /// When it was seen last that there are no others, in nanoseconds since `begun`; 0 where there were some.
+    alone_at: AtomicU64,
 }
 
 /// There is more to do than time to do it in.
@@ -96,6 +102,7 @@ impl Turns {
             cost: AtomicU64::new(0),
             others: AtomicU64::new(0),
             others_before: AtomicU64::new(0),
+            alone_at: AtomicU64::new(0),
         }
     }
 
@@ -163,12 +170,19 @@ impl Turns {
 
     /// Lets calls go first that need no turn, round by round, until there was none in a round or they had their share.
     async fn let_others_go_first(&self) {
+        let (before, came) = (self.others_before.load(Ordering::Relaxed), self.others.load(Ordering::Relaxed));
+        let alone_at = self.alone_at.load(Ordering::Relaxed);
+        if alone_at != 0 && came == before && self.at(Instant::now()).saturating_sub(alone_at) < SLICE {
+            return;
+        }
         let share = OTHERS * self.cost.load(Ordering::Relaxed) / CALL;
-        let mut seen = self.others.load(Ordering::Relaxed);
+        let mut seen = came;
         loop {
             yield_now().await;
             let others = self.others.load(Ordering::Relaxed);
             if others == seen || others.wrapping_sub(self.others_before.load(Ordering::Relaxed)) >= share {
+                let alone_at = if others == before { self.at(Instant::now()) } else { 0 };
+                self.alone_at.store(alone_at, Ordering::Relaxed);
                 return;
             }
             seen = others;

@@ -175,3 +175,40 @@ async fn calls_that_need_no_turn_have_their_share_before_one() {
     // With none of them there is no reason to wait.
     assert_eq!(rounds_before_a_turn(10 * CALL, false).await, 0);
 }
+
+#[tokio::test]
+async fn turns_follow_on_each_other_only_while_there_are_no_others() {
+    let turns = Arc::new(Turns::new(1));
+    let rounds = Arc::new(AtomicU64::new(0));
+    let counting = tokio::spawn({
+        let rounds = Arc::clone(&rounds);
+        async move {
+            loop {
+                rounds.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        }
+    });
+    let looked = async |calls: bool| {
+        if calls {
+            turns.another();
+        }
+        let before = rounds.load(Ordering::Relaxed);
+        drop(turns.take(ENDLESS).await.unwrap());
+        rounds.load(Ordering::Relaxed) - before
+    };
+    // One round to leave the connection's task, and more to see who is there.
+    assert!(looked(false).await > 1);
+    assert!(looked(true).await > 1, "there was another one");
+    assert!(looked(false).await > 1, "there had been another one");
+    // From here on it may go on at once, unless half a millisecond goes by before it does.
+    let mut tries = 0;
+    while looked(false).await > 1 {
+        tries += 1;
+        assert!(tries < 1000, "it always looks");
+    }
+    // Until that time is over.
+    pass(Duration::from_nanos(SLICE));
+    assert!(looked(false).await > 1);
+    counting.abort();
+}
