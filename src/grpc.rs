@@ -10,6 +10,7 @@
 mod accept;
 mod codec;
 mod connection;
+mod cork;
 mod deadline;
 pub mod decode;
 pub mod encode;

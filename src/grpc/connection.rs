@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::cork::Cork;
 use super::front::Front;
 use super::inline::Inline;
 use super::preface::Greeted;
@@ -142,13 +143,15 @@ impl<D: Decide> Connections<D> {
     {
         let front = self.front;
         let answer = service_fn(move |request| Arc::clone(&front).answer(request));
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(Taken::new(io, TAKE_TIMEOUT)), answer));
+        let cork = Cork::default();
+        let io = TokioIo::new(Taken::new(io, cork.clone(), TAKE_TIMEOUT));
+        let mut connection = pin!(self.http.serve_connection(io, answer));
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
+            ended = cork.around(connection.as_mut()) => ended,
             () = self.ending.go_away.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                cork.around(connection).await
             }
         };
         if let Err(error) = ended {

@@ -10,18 +10,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::cork::Cork;
+
 /// A connection that fails with `TimedOut` once its peer has taken nothing for this long while there was something.
 #[derive(Debug)]
 pub(super) struct Taken<I> {
     io: I,
+    cork: Cork,
     limit: Duration,
     /// Runs while something waits to be taken. Most connections never need one.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl<I> Taken<I> {
-    pub(super) fn new(io: I, limit: Duration) -> Self {
-        Self { io, limit, patience: None }
+    pub(super) fn new(io: I, cork: Cork, limit: Duration) -> Self {
+        Self { io, cork, limit, patience: None }
     }
 
     /// The result of an attempt to send, or the end of patience.
@@ -44,6 +47,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Taken<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.cork.holds() {
+            return Poll::Pending;
+        }
         let sent = Pin::new(&mut self.io).poll_write(cx, buf);
         self.judge(cx, sent)
     }
@@ -58,17 +64,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Taken<I> {
         self.judge(cx, sent)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let sent = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.judge(cx, sent)
-    }
-
+    /// It could be, but then each answer is sent by itself: HTTP/2 puts short frames together in one buffer only where it
+    /// does not hand over several. A copy of some hundred bytes costs less than the system's work for sending them.
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        false
     }
 }
 
@@ -81,7 +80,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (near, _far) = duplex(8);
-        let mut near = Taken::new(near, Duration::from_millis(20));
+        let mut near = Taken::new(near, Cork::default(), Duration::from_millis(20));
         near.write_all(&[0; 8]).await.unwrap();
         let error = near.write_all(&[0]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -90,7 +89,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_something_now_and_then_is_not() {
         let (near, mut far) = duplex(8);
-        let mut near = Taken::new(near, Duration::from_secs(60));
+        let mut near = Taken::new(near, Cork::default(), Duration::from_secs(60));
         let mut taken = [0; 64];
         let (sent, read) = tokio::join!(near.write_all(&[7; 64]), far.read_exact(&mut taken));
         sent.unwrap();

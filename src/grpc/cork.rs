@@ -1,0 +1,79 @@
+//! Answers that are sent together. Each call that a connection's task answers is followed by an attempt to send; where
+//! several calls came at once, that is as many system calls, which cost more than the decisions.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const OPEN: u8 = 0;
+const HELD: u8 = 1;
+const WANTED: u8 = 2;
+
+/// Keeps back what a connection sends until it has nothing more to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cork(Arc<AtomicU8>);
+
+impl Cork {
+    /// Whether what is to be sent must wait. Who is told so is polled again, and needs no waker.
+    pub(super) fn holds(&self) -> bool {
+        let is_held = self.0.load(Ordering::Relaxed) != OPEN;
+        if is_held {
+            self.0.store(WANTED, Ordering::Relaxed);
+        }
+        is_held
+    }
+
+    /// Lets a connection go on for as far as it goes without sending, and then once more to send.
+    pub(super) async fn around<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+        poll_fn(|cx| {
+            self.0.store(HELD, Ordering::Relaxed);
+            let polled = connection.as_mut().poll(cx);
+            let wanted = self.0.swap(OPEN, Ordering::Relaxed) == WANTED;
+            if polled.is_ready() || !wanted { polled } else { connection.as_mut().poll(cx) }
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_sent_is_sent_once_at_the_end_of_a_round() {
+        let cork = Cork::default();
+        let mut log = Vec::new();
+        let (mut to_send, mut rounds) = (0, 0);
+        let connection = poll_fn(|_| {
+            rounds += 1;
+            for _ in 0..3 {
+                if rounds == 1 {
+                    to_send += 1;
+                }
+                if !cork.holds() && to_send > 0 {
+                    log.push(std::mem::take(&mut to_send));
+                }
+            }
+            if rounds < 2 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        cork.around(pin!(connection)).await;
+        assert_eq!((log, rounds), (vec![3], 2));
+        assert!(!cork.holds(), "afterwards nothing is held");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_sent_nothing_is_done_twice() {
+        let (cork, mut rounds) = (Cork::default(), 0);
+        let connection = poll_fn(|cx| {
+            rounds += 1;
+            cx.waker().wake_by_ref();
+            if rounds < 5 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        cork.around(pin!(connection)).await;
+        assert_eq!(rounds, 5);
+    }
+}
