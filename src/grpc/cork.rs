@@ -4,32 +4,47 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 const OPEN: u8 = 0;
 const HELD: u8 = 1;
 const WANTED: u8 = 2;
 
 /// Keeps back what a connection sends until it has nothing more to do.
+///
+/// What could not be sent once is not kept back again: a task that has used its turn up may not send either, and would
+/// otherwise read on and on in turns of which none sends.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cork(Arc<AtomicU8>);
+pub(super) struct Cork(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    hold: AtomicU8,
+    blocked: AtomicBool,
+}
 
 impl Cork {
     /// Whether what is to be sent must wait. Who is told so is polled again, and needs no waker.
     pub(super) fn holds(&self) -> bool {
-        let is_held = self.0.load(Ordering::Relaxed) != OPEN;
+        let is_held = self.0.hold.load(Ordering::Relaxed) != OPEN;
         if is_held {
-            self.0.store(WANTED, Ordering::Relaxed);
+            self.0.hold.store(WANTED, Ordering::Relaxed);
         }
         is_held
+    }
+
+    /// Says whether an attempt to send, which was not held, has to be made again.
+    pub(super) fn tried(&self, blocked: bool) {
+        self.0.blocked.store(blocked, Ordering::Relaxed);
     }
 
     /// Lets a connection go on for as far as it goes without sending, and then once more to send.
     pub(super) async fn around<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
         poll_fn(|cx| {
-            self.0.store(HELD, Ordering::Relaxed);
+            let first = if self.0.blocked.load(Ordering::Relaxed) { OPEN } else { HELD };
+            self.0.hold.store(first, Ordering::Relaxed);
             let polled = connection.as_mut().poll(cx);
-            let wanted = self.0.swap(OPEN, Ordering::Relaxed) == WANTED;
+            let wanted = self.0.hold.swap(OPEN, Ordering::Relaxed) == WANTED;
             if polled.is_ready() || !wanted { polled } else { connection.as_mut().poll(cx) }
         })
         .await
@@ -63,6 +78,23 @@ mod tests {
         cork.around(pin!(connection)).await;
         assert_eq!((log, rounds), (vec![3], 2));
         assert!(!cork.holds(), "afterwards nothing is held");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_sent_is_not_held_again() {
+        let cork = Cork::default();
+        let mut held = Vec::new();
+        let connection = poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            held.push(cork.holds());
+            if held.last() == Some(&false) {
+                // Of the attempts the second one succeeds.
+                cork.tried(held.len() == 2);
+            }
+            if held.len() < 5 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        cork.around(pin!(connection)).await;
+        assert_eq!(held, [true, false, false, true, false]);
     }
 
     #[tokio::test]

@@ -51,6 +51,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Taken<I> {
             return Poll::Pending;
         }
         let sent = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.cork.tried(sent.is_pending());
         self.judge(cx, sent)
     }
 
