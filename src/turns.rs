@@ -5,12 +5,13 @@
 //!
 //! * at most one turn at a time for each thread that answers;
 //! * a turn begins when no call that needs none came in the meantime, or when so many came since the turn before that
-//!   they had nine tenths of the time: under any flood they keep nine tenths of their rate;
+//!   they had nine tenths of the time: under any flood they keep about nine tenths of their rate. While there are none,
+//!   turns follow on each other, and one is looked for every half a millisecond;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
-//!   many callers who ask one after the other are no overload, and neither is what piled up while the process stood
-//!   still. Where everybody waits long, for some time, there is more work than time. From then on all but the first
-//!   few are told so at once, until for a while nobody had to be. Whoever is let in is served soon, and the time is
-//!   spent on answers that somebody still waits for.
+//!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
+//!   everybody waits long, for some time, there is more work than time. From then on all but the first few are told so
+//!   at once, until for a while nobody had to be. Whoever is let in is served soon, and the time is spent on answers
+//!   that somebody still waits for.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;

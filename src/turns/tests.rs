@@ -79,7 +79,7 @@ async fn any_number_may_wait_where_nobody_waits_long() {
 }
 
 #[tokio::test]
-async fn what_piled_up_while_nothing_went_on_is_no_overload() {
+async fn a_burst_that_waited_long_and_is_served_quickly_is_no_overload() {
     let turns = Turns::new(1);
     let patience = Duration::from_millis(400);
     let first = turns.take(patience).await.unwrap();
