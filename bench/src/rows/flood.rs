@@ -25,7 +25,7 @@ const PART: f64 = 0.5;
 fn run(bench: &Bench) -> anyhow::Result<Findings> {
     let flood = capacity(bench, Algorithm::Es256)? * PART;
     let good = bench.scene.bodies(Algorithm::Rs256, Kind::Good, bench.effort.tokens)?;
-    let lasts = Duration::from_secs(if bench.quick { 2 } else { 6 });
+    let lasts = Duration::from_secs(if bench.quick { 4 } else { 6 });
     // Twice: at half the capacity, and beside callers that ask as fast as they can.
     let bad =
         bench.scene.bodies(Algorithm::Es256, Kind::Forged, (flood * (lasts.as_secs_f64() + 3.0)) as usize + 10)?;
@@ -127,7 +127,6 @@ async fn saturated(
     both.try_into().map_err(|_| anyhow::anyhow!("not two runs"))
 }
 
-/// The flood has connections of its own, as callers of another Envoy would.
 fn shape(bench: &Bench, server: &Server) -> open::Shape {
     open::Shape {
         endpoint: server.endpoint().clone(),

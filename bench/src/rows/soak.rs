@@ -174,8 +174,17 @@ fn in_turn(tokens: Tokens) -> Made<impl FnMut() -> Option<Bytes> + Send> {
 struct Issuer {
     keys: Keys,
     file: PathBuf,
+    /// The key set that other measurements find there.
+    before: String,
     tokens: u64,
     minted: u64,
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        // Where it fails, the next gate says so.
+        let _ = fs::write(&self.file, &self.before);
+    }
 }
 
 impl Issuer {
@@ -183,7 +192,8 @@ impl Issuer {
         let file = bench.scene.folder().join("keys.jwks");
         let keys = Keys::generate()?;
         fs::write(&file, keys.jwks())?;
-        Ok(Self { keys, file, tokens: bench.effort.tokens as u64, minted: 0 })
+        let before = bench.scene.keys.jwks();
+        Ok(Self { keys, file, before, tokens: bench.effort.tokens as u64, minted: 0 })
     }
 
     /// A request for each of so many tokens that nobody has seen.
@@ -208,7 +218,7 @@ impl Issuer {
 /// Rotates keys and rewrites the configuration until it is stopped.
 struct Turning {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<u32>>,
+    thread: Option<JoinHandle<anyhow::Result<u32>>>,
 }
 
 impl Turning {
@@ -237,11 +247,23 @@ impl Turning {
             }
             Ok(rotations)
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
     }
 
-    fn stop(self) -> anyhow::Result<u32> {
+    /// How many rotations there were.
+    fn stop(mut self) -> anyhow::Result<u32> {
+        self.end().unwrap_or(Ok(0))
+    }
+
+    fn end(&mut self) -> Option<anyhow::Result<u32>> {
         self.stop.store(true, Relaxed);
-        self.thread.join().map_err(|_| anyhow!("rotating and reloading panicked"))?
+        let ended = self.thread.take()?.join();
+        Some(ended.unwrap_or_else(|_| Err(anyhow!("rotating and reloading panicked"))))
+    }
+}
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
