@@ -69,6 +69,7 @@ impl Engine {
         let built = loader.build(None, &deps).await?;
         built.first_keys().await;
         let Built { snapshot, server, .. } = built;
+        deps.turns.expect(server.deadline);
         deps.events.report(Event::Reload { applied: true, generation: 1, at: snapshot.loaded_at() });
         let engine = Self {
             snapshot: ArcSwap::from_pointee(snapshot),

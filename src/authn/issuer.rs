@@ -180,7 +180,7 @@ impl Issuer {
         trace: &mut dyn Trace,
     ) -> Result<Signed, Failure> {
         let keys = self.keys_for(&checked, give_up).await?;
-        let _turn = self.turn(&checked, &keys, give_up).await?;
+        let _turn = self.turn(&checked, &keys).await?;
         checked.verify(&keys, trace)
     }
 
@@ -196,18 +196,11 @@ impl Issuer {
     }
 
     /// A turn at verifying, where there is a signature to be verified.
-    async fn turn(
-        &self,
-        checked: &Checked<'_, '_>,
-        keys: &KeySet,
-        give_up: Instant,
-    ) -> Result<Option<Turn<'_>>, Failure> {
+    async fn turn(&self, checked: &Checked<'_, '_>, keys: &KeySet) -> Result<Option<Turn<'_>>, Failure> {
         if !checked.has_key_in(keys) {
             return Ok(None);
         }
-        let patience = give_up.saturating_duration_since(Instant::now());
-        let turn = self.turns.take(patience).await;
-        turn.map(Some).map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))
+        self.turns.take().await.map(Some).map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))
     }
 
     /// What the token comes to, all checks together.
@@ -225,7 +218,7 @@ impl Issuer {
                 let trace = &mut Unwatched;
                 let checked = Checked::check(&self.spec, jwt, now, trace)?;
                 let keys = self.keys_for(&checked, give_up).await?;
-                let turn = self.turn(&checked, &keys, give_up).await?;
+                let turn = self.turn(&checked, &keys).await?;
                 // Where many bring the same new token at once, one of them had the first turn.
                 let meanwhile = self.cache.as_ref().and_then(|cache| cache.find(&key, Some(&keys), now));
                 if let Some(verified) = meanwhile {
