@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use bytes::Bytes;
 
 use super::overload::{PATIENCE, at_least};
 use super::uncached::capacity;
 use crate::compare::window;
 use crate::load::open::{self, Phase, Seen, steady, stream};
-use crate::load::{Outcome, Rotation, closed, on_this_thread};
+use crate::load::{Outcome, Rotation, Tally, closed, on_this_thread};
 use crate::mint::{Algorithm, Kind};
 use crate::process::Server;
 use crate::scene::Subject;
@@ -22,56 +22,78 @@ pub(super) const GROUP: Group = Group { name: "a flood of bad signatures", numbe
 /// What is offered, as a part of what the gate verifies at most.
 const PART: f64 = 0.5;
 
+/// Good calls in a second, between which the gate has nothing to do but the flood.
+const SELDOM: f64 = 1000.0;
+
+/// Before anything is looked at, with the flood as without.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// What good calls had beside the flood, of what they had without.
+#[derive(Default)]
+struct Series {
+    rate: Vec<f64>,
+    p99: Vec<f64>,
+}
+
+impl Series {
+    fn rows(&self, what: &str) -> [Row; 2] {
+        [
+            at_least(15, format!("{what}: rate"), "that without", 0.8, &self.rate),
+            Row::ratio(15, format!("{what}: p99"), 3.0, "that without", Spread::of(&self.p99)),
+        ]
+    }
+}
+
 fn run(bench: &Bench) -> anyhow::Result<Findings> {
     let flood = capacity(bench, Algorithm::Es256)? * PART;
     let good = bench.scene.bodies(Algorithm::Rs256, Kind::Good, bench.effort.tokens)?;
-    let lasts = Duration::from_secs(if bench.quick { 4 } else { 6 });
-    // Twice: at half the capacity, and beside callers that ask as fast as they can.
-    let bad =
-        bench.scene.bodies(Algorithm::Es256, Kind::Forged, (flood * (lasts.as_secs_f64() + 3.0)) as usize + 10)?;
-    let rate = on_this_thread(async {
+    let lasts = Duration::from_secs(if bench.quick { 2 } else { 6 });
+    // The flood is there before the window and after it.
+    let bad = (flood * (lasts + 3 * WARM_UP).as_secs_f64()) as usize + 10;
+    let bad = bench.scene.bodies(Algorithm::Es256, Kind::Forged, bad)?;
+    let half = on_this_thread(async {
         let server = bench.scene.start(Subject::Gate).await?;
         window(&server, good.clone(), &bench.effort, Outcome::Allow).await
     })?
     .per_second()
         / 2.0;
-    let (mut kept, mut slower, mut busy_kept, mut busy_slower) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let [mut seldom, mut often, mut always] = [(); 3].map(|()| Series::default());
     for round in 0..bench.effort.rounds {
-        let [without, with] = on_this_thread(paced(bench, &good, &bad, [rate, flood], lasts))?;
-        let p99 = |seen: &Seen| seen.tallies[0].allowed_quantile_us(0.99);
-        eprintln!(
-            "round {}: {rate:.0}/s beside {flood:.0}/s bad ones: p99 {:.0} us, without {:.0} us; good {:?}, bad {:?}",
-            round + 1,
-            p99(&with),
-            p99(&without),
-            with.tallies[0].counts(),
-            with.tallies[1].counts(),
-        );
-        ensure!(with.tallies[1].count(Outcome::Denied(401)) > 0, "no bad token was looked at");
-        ensure!(with.tallies[1].count(Outcome::Allow) == 0, "a bad token was allowed");
-        kept.push(with.tallies[0].count(Outcome::Allow) as f64 / without.tallies[0].count(Outcome::Allow) as f64);
-        slower.push(p99(&with) / p99(&without));
+        for (rate, series) in [(SELDOM, &mut seldom), (half, &mut often)] {
+            let [without, with] = on_this_thread(paced(bench, &good, &bad, [rate, flood], lasts))?;
+            let p99 = |seen: &Seen| seen.tallies[0].allowed_quantile_us(0.99);
+            let allowed = |seen: &Seen| seen.tallies[0].count(Outcome::Allow) as f64;
+            eprintln!(
+                "round {}: good {:?}, p99 {:.0} us, without {:.0} us; bad {:?}",
+                round + 1,
+                with.tallies[0].counts(),
+                p99(&with),
+                p99(&without),
+                with.tallies[1].counts(),
+            );
+            series.rate.push(allowed(&with) / allowed(&without));
+            series.p99.push(p99(&with) / p99(&without));
+        }
         let [without, with] = on_this_thread(saturated(bench, &good, &bad, flood, lasts))?;
+        let p99 = |seen: &closed::Seen| seen.tally.quantile_us(0.99);
         eprintln!(
-            "round {}: as fast as they can: {:.0}/s, p99 {:.0} us, without {:.0}/s, {:.0} us",
+            "round {}: as many as go: {:.0}/s, p99 {:.0} us, without {:.0}/s, {:.0} us",
             round + 1,
             with.per_second(),
-            with.tally.quantile_us(0.99),
+            p99(&with),
             without.per_second(),
-            without.tally.quantile_us(0.99),
+            p99(&without),
         );
-        busy_kept.push(with.per_second() / without.per_second());
-        busy_slower.push(with.tally.quantile_us(0.99) / without.tally.quantile_us(0.99));
+        always.rate.push(with.per_second() / without.per_second());
+        always.p99.push(p99(&with) / p99(&without));
     }
-    let what = format!("cached allows at {rate:.0}/s beside {flood:.0}/s bad ES256 signatures");
-    let busy = format!("cached allows, as many as go, beside {flood:.0}/s bad ES256 signatures");
-    let rows = vec![
-        at_least(15, format!("{what}: rate"), "that without", 0.8, &kept),
-        Row::ratio(15, format!("{what}: p99"), 3.0, "that without", Spread::of(&slower)),
-        at_least(15, format!("{busy}: rate"), "that without", 0.8, &busy_kept),
-        Row::ratio(15, format!("{busy}: p99"), 3.0, "that without", Spread::of(&busy_slower)),
+    let beside = format!("beside {flood:.0}/s bad ES256 signatures");
+    let rows = [
+        seldom.rows(&format!("cached allows at {SELDOM:.0}/s {beside}")),
+        often.rows(&format!("cached allows at {half:.0}/s {beside}")),
+        always.rows(&format!("cached allows, as many as go, {beside}")),
     ];
-    Ok(Findings { rows, bars: Vec::new() })
+    Ok(Findings { rows: rows.into_iter().flatten().collect(), bars: Vec::new() })
 }
 
 /// A phase without the flood and one with it, on one gate.
@@ -83,18 +105,19 @@ async fn paced(
     lasts: Duration,
 ) -> anyhow::Result<[Seen; 2]> {
     let server = bench.scene.start(Subject::Gate).await?;
-    let second = Duration::from_secs(1);
-    let warm_up = second + Duration::from_secs_f64(good.len() as f64 / rate);
+    // As many tokens as a second takes are known before anything is looked at.
+    let known = &good[..good.len().min(rate as usize)];
     let phase = |lasts, flood| Phase { lasts, rates: vec![rate, flood] };
-    let phases = [phase(warm_up, 0.0), phase(lasts, 0.0), phase(second, flood), phase(lasts, flood)];
-    let streams = vec![stream(Rotation::shuffled(good.to_vec())), stream(Rotation::once(bad.to_vec()))];
+    let phases = [phase(2 * WARM_UP, 0.0), phase(lasts, 0.0), phase(WARM_UP, flood), phase(lasts, flood)];
+    let streams = vec![stream(Rotation::shuffled(known.to_vec())), stream(Rotation::once(bad.to_vec()))];
     let seen = open::run(&shape(bench, &server), streams, &phases, &mut || Ok(0.0)).await?;
-    let [_, without, _, with] = seen.try_into().map_err(|_| anyhow::anyhow!("not four phases"))?;
+    let [_, without, _, with] = seen.try_into().or_else(|_| bail!("not four phases"))?;
+    was_there(&with.tallies[1])?;
     Ok([without, with])
 }
 
-/// Callers that ask again as soon as they are answered, on a gate without the flood and on another with it. The load
-/// does the same work both times but for the calls themselves.
+/// Callers that ask again as soon as they are answered, without the flood and with it, on one gate that has no time left.
+/// The load looks at its clock in the same way both times.
 async fn saturated(
     bench: &Bench,
     good: &[Bytes],
@@ -102,29 +125,43 @@ async fn saturated(
     flood: f64,
     lasts: Duration,
 ) -> anyhow::Result<[closed::Seen; 2]> {
+    let server = bench.scene.start(Subject::Gate).await?;
+    window(&server, good.to_vec(), &bench.effort, Outcome::Allow).await?;
     let mut both = Vec::new();
     for rate in [1.0, flood] {
-        let server = bench.scene.start(Subject::Gate).await?;
         let window = closed::Window {
-            warm_up_calls: 2 * good.len() as u64,
-            warm_up: Duration::from_secs(1),
-            least: lasts - Duration::from_secs(2),
-            most: lasts - Duration::from_secs(2),
-            probe: &mut || Ok(0.0),
+            warm_up_calls: 0,
+            warm_up: WARM_UP,
+            least: lasts,
+            most: lasts,
+            probe: &mut || server.cpu_seconds(),
             enough: 0.0,
         };
         let closed = bench.effort.shape(server.endpoint().clone());
-        let phases = steady(&[lasts], &[rate]);
-        let shape = shape(bench, &server);
-        let (good, bad) = (Rotation::shuffled(good.to_vec()), vec![stream(Rotation::once(bad.to_vec()))]);
-        let mut probe = || Ok(0.0);
-        let (seen, bad) = tokio::join!(closed::run(&closed, good, window), open::run(&shape, bad, &phases, &mut probe));
+        let phases = steady(&[lasts + 2 * WARM_UP], &[rate]);
+        let (shape, bad) = (shape(bench, &server), vec![stream(Rotation::once(bad.to_vec()))]);
+        let mut nothing = || Ok(0.0);
+        let (seen, bad) = tokio::join!(
+            closed::run(&closed, Rotation::shuffled(good.to_vec()), window),
+            open::run(&shape, bad, &phases, &mut nothing)
+        );
         let ((seen, _), bad) = (seen?, bad?);
         ensure!(seen.tally.other_than(Outcome::Allow) == 0, "good tokens: {:?}", seen.tally.counts());
-        ensure!(bad[0].tallies[0].count(Outcome::Allow) == 0, "a bad token was allowed");
+        was_there(&bad[0].tallies[0])?;
+        let busy = seen.gained / seen.took.as_secs_f64();
+        ensure!(busy >= 0.9, "the gate was busy for {:.0} % of the time: the load is the limit", busy * 100.0);
         both.push(seen);
     }
-    both.try_into().map_err(|_| anyhow::anyhow!("not two runs"))
+    both.try_into().or_else(|_| bail!("not two runs"))
+}
+
+/// The flood arrived: it was answered, whether it was looked at or not, and never by an allow.
+fn was_there(bad: &Tally) -> anyhow::Result<()> {
+    let answered = bad.count(Outcome::Denied(401)) + bad.count(Outcome::Denied(503));
+    ensure!(bad.count(Outcome::Denied(401)) > 0, "no bad token was looked at: {:?}", bad.counts());
+    ensure!(bad.count(Outcome::Allow) == 0, "a bad token was allowed");
+    ensure!(answered as f64 >= 0.95 * bad.total() as f64, "of the flood too little arrived: {:?}", bad.counts());
+    Ok(())
 }
 
 fn shape(bench: &Bench, server: &Server) -> open::Shape {
