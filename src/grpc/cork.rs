@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::Poll;
 
 const OPEN: u8 = 0;
 const HELD: u8 = 1;
@@ -21,6 +22,7 @@ pub(super) struct Cork(Arc<State>);
 struct State {
     hold: AtomicU8,
     blocked: AtomicBool,
+    heard: AtomicBool,
 }
 
 impl Cork {
@@ -33,19 +35,40 @@ impl Cork {
         is_held
     }
 
+    /// Says that something came from the peer.
+    pub(super) fn heard(&self) {
+        self.0.heard.store(true, Ordering::Relaxed);
+    }
+
     /// Says whether an attempt to send, which was not held, has to be made again.
     pub(super) fn tried(&self, blocked: bool) {
         self.0.blocked.store(blocked, Ordering::Relaxed);
     }
 
     /// Lets a connection go on for as far as it goes without sending, and then once more to send.
+    ///
+    /// Where there was nothing to hear, a call that had waited is answered, and others may end in the same moment: they
+    /// go first.
     pub(super) async fn around<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
+        let mut is_last = false;
         poll_fn(|cx| {
-            let first = if self.0.blocked.load(Ordering::Relaxed) { OPEN } else { HELD };
-            self.0.hold.store(first, Ordering::Relaxed);
-            let polled = connection.as_mut().poll(cx);
-            let wanted = self.0.hold.swap(OPEN, Ordering::Relaxed) == WANTED;
-            if polled.is_ready() || !wanted { polled } else { connection.as_mut().poll(cx) }
+            if !is_last {
+                self.0.heard.store(false, Ordering::Relaxed);
+                let first = if self.0.blocked.load(Ordering::Relaxed) { OPEN } else { HELD };
+                self.0.hold.store(first, Ordering::Relaxed);
+                let polled = connection.as_mut().poll(cx);
+                let wanted = self.0.hold.swap(OPEN, Ordering::Relaxed) == WANTED;
+                if polled.is_ready() || !wanted {
+                    return polled;
+                }
+                if !self.0.heard.load(Ordering::Relaxed) {
+                    is_last = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+            is_last = false;
+            connection.as_mut().poll(cx)
         })
         .await
     }

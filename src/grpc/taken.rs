@@ -41,7 +41,11 @@ impl<I> Taken<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_ready() {
+            self.cork.heard();
+        }
+        read
     }
 }
 
