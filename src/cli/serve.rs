@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -63,11 +65,7 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
     telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
     telemetry::log_panics();
     let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = arguments.threads {
-        runtime.worker_threads(threads.get());
-    }
-    let runtime = runtime.enable_all().build().map_err(cannot_start)?;
+    let runtime = runtime(arguments.threads).map_err(cannot_start)?;
     let served = runtime.block_on(async {
         // Caught from the first moment: a signal during the start ends it in the same way.
         let signals = Signals::catch().map_err(cannot_start)?;
@@ -76,6 +74,19 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
     // A file system that hangs does not keep the process.
     runtime.shutdown_timeout(LAST_WAIT);
     served
+}
+
+/// With one thread nothing has to be shared between threads.
+fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    let threads = match threads {
+        Some(threads) => threads,
+        None => thread::available_parallelism()?,
+    };
+    let mut runtime = match threads.get() {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    runtime.worker_threads(threads.get()).enable_all().build()
 }
 
 async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
