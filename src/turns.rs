@@ -7,41 +7,36 @@
 //! * what a turn took is owed to the calls that need none: the next one begins when nine times as much was spent on
 //!   them, or when none of them comes. Under any flood, of cheap and dear garbage in any order, they keep about nine
 //!   tenths of the time. To look for one costs as much as some turns do, so where none came lately turns follow on each
-//!   other, and one is looked for every half a millisecond;
+//!   other for a slice of a millisecond. What they come to is answered after it, together;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
 //!   everybody waits long, for some time, there is more work than time. From then on all but the first few are told so
 //!   at once, until the queue did not last for a while. Whoever is let in is served soon, and the time is spent on
-//!   answers that somebody still waits for.
+//!   answers that somebody still waits for. To refuse costs time, too: slices are longer then, and a fifth of the time at
+//!   least.
 //!
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
 
+mod pressure;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-/// The time that decisions have, until it is said.
-const PATIENCE: Duration = Duration::from_millis(150);
+use pressure::{Moment, Pressure};
 
-/// A wait that is long, as a part of that time.
-const LONG: u32 = 4;
-
-/// For which part everybody must have waited long before that is taken for more than a burst. So long must the queue last,
-/// too, for a refusal to say that it still is.
-const LASTING: u32 = 8;
-
-/// How many may wait for each place then …
-const FEW: usize = 16;
-
-/// … the part for which a caller may have waited when its turn comes …
-const STALE: u32 = 25;
-
-/// … and the part for which there must be no sign of too much to do before any number may wait again.
-const QUIET: u32 = 2;
+/// How many may wait for each place in overload.
+const FEW: usize = 32;
 
 /// What calls that need no turn get of the time, as a multiple of what turns do.
 const OTHERS: u64 = 9;
@@ -53,7 +48,10 @@ const CALL: u64 = 8_000;
 const MOST: u64 = 1_000_000;
 
 /// For how long turns follow on each other once there was no call that needs none …
-const SLICE: Duration = Duration::from_micros(500);
+const SLICE: Duration = Duration::from_millis(1);
+
+/// … or, in overload, for this part of the time that decisions have …
+const LONG_SLICE: u32 = 40;
 
 /// … where there was none for so long.
 const LATELY: Duration = Duration::from_millis(5);
@@ -61,18 +59,12 @@ const LATELY: Duration = Duration::from_millis(5);
 /// Work that is expensive, done by turns. There is one in a process.
 #[derive(Debug)]
 pub struct Turns {
-    places: Semaphore,
-    few: usize,
+    queue: Mutex<Queue>,
+    /// How many may be taken at a time.
+    places: usize,
     waiting: AtomicUsize,
     begun: Instant,
-    /// Nanoseconds that decisions have.
-    patience: AtomicU64,
-    /// When a place was free.
-    free_at: Moment,
-    /// Since when everybody waited long; cleared when somebody did not.
-    long_since: Moment,
-    /// When there was too much to do.
-    pressed_at: Moment,
+    pressure: Pressure,
     /// Calls that needed no turn.
     others: AtomicU64,
     /// How many of them there must be before the next turn.
@@ -82,28 +74,26 @@ pub struct Turns {
     /// When some were found, and when none was.
     found_at: Moment,
     none_at: Moment,
+    /// Nanoseconds that looking took, with all that was done meanwhile.
+    round: AtomicU64,
 }
 
-/// When something was so last, in nanoseconds since the beginning; 0 where it never was.
 #[derive(Debug, Default)]
-struct Moment(AtomicU64);
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Tasks that take turns one after the other.
+    takers: usize,
+}
 
-impl Moment {
-    fn set(&self, now: u64) {
-        self.0.store(now, Ordering::Relaxed);
-    }
+/// A turn that somebody waits for.
+struct Job {
+    place: Place,
+    work: Box<dyn FnOnce(Result<(), Overloaded>) + Send>,
+}
 
-    fn clear(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
-    }
-
-    fn is_within(&self, time: Duration, now: u64) -> bool {
-        let then = self.0.load(Ordering::Relaxed);
-        then != 0 && Duration::from_nanos(now.saturating_sub(then)) < time
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("since", &self.place.since).finish_non_exhaustive()
     }
 }
 
@@ -112,12 +102,46 @@ impl Moment {
 #[error("more signatures wait to be verified than there is time for")]
 pub struct Overloaded;
 
-/// A turn. It ends when the value is dropped: do the work, and nothing that waits.
+/// A place among those that wait for a turn, until it is dropped.
 #[derive(Debug)]
-pub struct Turn<'t> {
-    turns: &'t Turns,
-    since: Instant,
-    _place: SemaphorePermit<'t>,
+#[must_use]
+pub struct Place {
+    turns: Arc<Turns>,
+    since: u64,
+}
+
+impl Place {
+    /// Has the work done in its turn; the caller bounds the wait. Where the future is dropped before, it is not done.
+    ///
+    /// # Errors
+    /// There was no prospect of a turn any more.
+    ///
+    /// # Panics
+    /// Where `work` does.
+    pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Overloaded> {
+        let (tell, told) = oneshot::channel();
+        let turns = Arc::clone(&self.turns);
+        let work = Box::new(move |admitted: Result<(), Overloaded>| {
+            if !tell.is_closed() {
+                // Whoever asked may be gone by now.
+                let _ = tell.send(admitted.map(|()| catch_unwind(AssertUnwindSafe(work))));
+            }
+        });
+        turns.push(Job { place: self, work });
+        match told.await {
+            Ok(Ok(Ok(done))) => Ok(done),
+            Ok(Ok(Err(panic))) => resume_unwind(panic),
+            Ok(Err(overloaded)) => Err(overloaded),
+            // Nobody takes turns any more: the process ends.
+            Err(_) => Err(Overloaded),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.turns.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Turns {
@@ -131,27 +155,24 @@ impl Default for Turns {
 impl Turns {
     /// With so many places, at least one.
     pub fn new(places: usize) -> Self {
-        let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            places: Semaphore::new(places),
-            few: places.saturating_mul(FEW),
+            queue: Mutex::default(),
+            places: places.max(1),
             waiting: AtomicUsize::new(0),
             begun: Instant::now(),
-            patience: AtomicU64::new(as_nanos(PATIENCE)),
-            free_at: Moment::default(),
-            long_since: Moment::default(),
-            pressed_at: Moment::default(),
+            pressure: Pressure::default(),
             others: AtomicU64::new(0),
             due: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             found_at: Moment::default(),
             none_at: Moment::default(),
+            round: AtomicU64::new(0),
         }
     }
 
     /// Decisions have this long, as configured. 150 ms until that is said.
     pub fn expect(&self, patience: Duration) {
-        self.patience.store(as_nanos(patience), Ordering::Relaxed);
+        self.pressure.expect(patience);
     }
 
     /// A call was answered that needed no turn.
@@ -159,78 +180,87 @@ impl Turns {
         self.others.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits for a turn; the caller bounds the wait. Dropping the future gives the place in the queue up.
+    /// A place among those that wait for a turn.
     ///
     /// # Errors
     /// There is no prospect of one.
-    pub async fn take(&self) -> Result<Turn<'_>, Overloaded> {
-        // Off the connection's task, on which calls begin: the ones behind this one may need no turn.
-        yield_now().await;
-        let place = match self.places.try_acquire() {
-            Ok(place) => {
-                self.free_at.set(self.now());
-                self.long_since.clear();
-                place
-            }
-            Err(_) => self.queue().await?,
-        };
-        self.let_others_go_first().await;
-        Ok(Turn { turns: self, since: Instant::now(), _place: place })
+    pub fn admit(self: &Arc<Self>) -> Result<Place, Overloaded> {
+        let now = self.now();
+        if self.waiting() >= FEW.saturating_mul(self.places) && self.pressure.is_on(now) {
+            return Err(self.pressure.refuse(now));
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Ok(Place { turns: Arc::clone(self), since: now })
     }
 
-    /// How many wait for a turn.
+    /// How many have a place.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    async fn queue(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
-        let came = self.now();
-        if self.waiting() >= self.few && self.is_pressed(came) {
-            return Err(self.refuse(came));
+    fn push(self: &Arc<Self>, job: Job) {
+        let mut queue = self.queue();
+        queue.jobs.push_back(job);
+        if queue.takers < self.places {
+            queue.takers += 1;
+            tokio::spawn(Arc::clone(self).take_turns());
         }
-        let waiting = Waiting::new(&self.waiting);
-        // Never closed.
-        let place = self.places.acquire().await.map_err(|_| Overloaded)?;
-        drop(waiting);
+    }
+
+    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
+    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
+    async fn take_turns(self: Arc<Self>) {
+        loop {
+            if !self.may_go_on() {
+                self.let_others_go_first().await;
+            }
+            let job = self.queue().jobs.pop_front();
+            if let Some(job) = job {
+                self.take(job);
+                continue;
+            }
+            // Whoever was ready to has asked by then.
+            yield_now().await;
+            let mut queue = self.queue();
+            if queue.jobs.is_empty() {
+                queue.takers -= 1;
+                self.pressure.free(self.now());
+                return;
+            }
+        }
+    }
+
+    fn take(&self, job: Job) {
+        let Job { place, work } = job;
         let now = self.now();
-        let waited = Duration::from_nanos(now.saturating_sub(came));
-        if waited > self.part(STALE) && self.is_pressed(now) {
-            return Err(self.refuse(now));
-        }
-        if waited <= self.part(LONG) {
-            self.long_since.clear();
-        } else if !self.long_since.is_set() {
-            self.long_since.set(now);
-        } else if !self.long_since.is_within(self.part(LASTING), now) {
-            self.pressed_at.set(now);
-        }
-        Ok(place)
+        let waited = Duration::from_nanos(now.saturating_sub(place.since));
+        let admitted = self.pressure.judge(waited, 2 * self.round(), now);
+        drop(place);
+        let since = Instant::now();
+        work(admitted);
+        let took = as_nanos(since.elapsed()).min(MOST);
+        self.due.fetch_add(OTHERS * took / CALL, Ordering::Relaxed);
     }
 
-    fn is_pressed(&self, now: u64) -> bool {
-        self.pressed_at.is_within(self.part(QUIET), now)
-    }
-
-    /// That one is refused says that there is too much to do only where the queue lasts: a burst may be more than a few.
-    fn refuse(&self, now: u64) -> Overloaded {
-        if !self.free_at.is_within(self.part(LASTING), now) {
-            self.pressed_at.set(now);
-        }
-        Overloaded
+    /// Whether the next turn may follow on the last: nobody was there lately who needs none, and the slice is not over.
+    fn may_go_on(&self) -> bool {
+        let now = self.now();
+        self.others.load(Ordering::Relaxed) == self.looked.load(Ordering::Relaxed)
+            && self.none_at.is_within(self.slice(now), now)
+            && !self.found_at.is_within(LATELY, now)
     }
 
     /// Lets calls go first that need no turn, round by round, until there was none in a round or they had what is due.
     async fn let_others_go_first(&self) {
         let mut seen = self.others.load(Ordering::Relaxed);
-        let now = self.now();
-        if seen == self.looked.load(Ordering::Relaxed)
-            && self.none_at.is_within(SLICE, now)
-            && !self.found_at.is_within(LATELY, now)
-        {
-            return;
-        }
         loop {
-            yield_now().await;
+            let left = self.now();
+            if self.pressure.is_on(left) && !self.found_at.is_within(LATELY, left) {
+                once_each().await;
+            } else {
+                yield_now().await;
+            }
+            self.round.store(self.now().saturating_sub(left), Ordering::Relaxed);
             let others = self.others.load(Ordering::Relaxed);
             if others == seen {
                 // What is owed to nobody is not owed.
@@ -250,9 +280,19 @@ impl Turns {
         }
     }
 
-    /// The time that decisions have, divided.
-    fn part(&self, by: u32) -> Duration {
-        Duration::from_nanos(self.patience.load(Ordering::Relaxed) / u64::from(by))
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long turns follow on each other. In overload that is for about as many as wait, and at least for a fifth of the
+    /// time, whatever there is to be refused.
+    fn slice(&self, now: u64) -> Duration {
+        if self.pressure.is_on(now) { self.pressure.part(LONG_SLICE).max(self.round() / 4) } else { SLICE }
+    }
+
+    /// What everything else took that was ready, when that was looked for.
+    fn round(&self) -> Duration {
+        Duration::from_nanos(self.round.load(Ordering::Relaxed))
     }
 
     /// Nanoseconds since the beginning, never 0.
@@ -261,31 +301,22 @@ impl Turns {
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let took = as_nanos(self.since.elapsed()).min(MOST);
-        self.turns.due.fetch_add(OTHERS * took / CALL, Ordering::Relaxed);
-    }
+/// Lets every task go on once that is ready. What [`yield_now`] waits for, that all of them have nothing more to do, may
+/// take long where there is too much of it; but it looks, too, what came meanwhile.
+async fn once_each() {
+    let mut is_over = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn as_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// One more that waits, until it is dropped.
-struct Waiting<'w>(&'w AtomicUsize);
-
-impl<'w> Waiting<'w> {
-    fn new(count: &'w AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 use crate::core::principal::Principal;
 use crate::core::request::Headers;
+use crate::turns::Place;
 
 /// Longest wait for keys or an answer where nobody names a shorter one.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -78,6 +79,8 @@ pub struct Pending<'i, 'h> {
     jwt: Option<Token<'h>>,
     key: Key,
     now: Timestamp,
+    /// Among those that wait for a turn at verifying.
+    place: Option<Place>,
 }
 
 /// Looks for a request's credential among those of the issuers that its rule accepts, and says what can be said of it at
@@ -103,6 +106,11 @@ pub fn look_up<'i, 'h>(
             Err(error) => LookUp::Refused(error),
         };
     }
+    // Before the token is read, where it is known to be one with a signature: to read it costs more than to refuse it.
+    let place = match accepted.iter().next().filter(|_| select::are_jwts(accepted)).map(|issuer| issuer.admit()) {
+        Some(Err(error)) => return LookUp::Refused(error.into()),
+        place => place.and_then(Result::ok),
+    };
     let (issuer, jwt) = match select::select(accepted, token, &mut Unwatched) {
         Ok(Selected::Jwt(issuer, jwt)) => (issuer, Some(jwt)),
         Ok(Selected::Opaque(issuer)) => (issuer, None),
@@ -115,7 +123,7 @@ pub fn look_up<'i, 'h>(
     issuer.report_lookup(introspected, refusal.is_some());
     match refusal {
         Some(error) => LookUp::Refused(error),
-        None => LookUp::Unknown(Pending { issuer, token, jwt, key, now }),
+        None => LookUp::Unknown(Pending { issuer, token, jwt, key, now, place }),
     }
 }
 
@@ -128,8 +136,8 @@ impl<'i, 'h> Pending<'i, 'h> {
     /// # Errors
     /// A token that is not accepted, with the reason.
     pub async fn verify(self, caller: &Caller<'_>, give_up: Instant) -> Result<Authenticated<'i, 'h>, AuthnError> {
-        let Self { issuer, token, jwt, key, now } = self;
-        let principal = issuer.judge(token, jwt, key, now, give_up).await?.prove(caller)?;
+        let Self { issuer, token, jwt, key, now, place } = self;
+        let principal = issuer.judge(token, jwt, place, key, now, give_up).await?.prove(caller)?;
         Ok(Authenticated { token, issuer, principal, cached: false })
     }
 }

@@ -16,14 +16,14 @@ use super::mapping;
 use super::select::{self, Selected};
 use super::spec::IssuerSpec;
 use super::store::{Deps, KeyFileError, KeyStore};
-use super::trace::{Check, Failure, Trace, Unwatched};
+use super::trace::{Check, Failure, Unwatched};
 use super::verified::{Signed, Verified};
 use crate::clock::Timestamp;
 use crate::core::event::{Event, Events};
 use crate::core::principal::Origin;
 use crate::core::reason::Reason;
 use crate::provider::Provider;
-use crate::turns::{Turn, Turns};
+use crate::turns::{Overloaded, Place, Turns};
 
 pub use super::explain::{Report, explain};
 pub use super::introspection::Trial;
@@ -136,7 +136,8 @@ impl Issuer {
             Selected::Opaque(_) => None,
             Selected::Jwt(_, token) => {
                 let checked = Checked::check(&self.spec, token, now, trace)?;
-                match self.verify(checked, give_up, trace).await {
+                let verify = |_: &Self, checked: Checked<'_>, keys: &KeySet| checked.verify(keys, &mut Unwatched);
+                match self.in_turn(checked, None, give_up, verify).await {
                     Ok(signed) => Some(signed),
                     Err(failure) if SAYS_NOTHING.contains(&failure.error.reason) => return Ok(()),
                     Err(failure) => return Err(failure.into()),
@@ -172,42 +173,58 @@ impl Issuer {
         self.introspector.as_ref()
     }
 
-    /// Verifies with the keys there are; where the token names one that is not, asks once whether there are newer.
-    pub(super) async fn verify(
+    /// The keys to verify a token with. Whoever waits for them gives a place among those that wait for turns up.
+    pub(super) async fn keys_for(
         &self,
-        checked: Checked<'_, '_>,
+        checked: &Checked<'_>,
+        place: &mut Option<Place>,
         give_up: Instant,
-        trace: &mut dyn Trace,
-    ) -> Result<Signed, Failure> {
-        let keys = self.keys_for(&checked, give_up).await?;
-        let _turn = self.turn(&checked, &keys).await?;
-        checked.verify(&keys, trace)
-    }
-
-    /// The keys to verify a token with.
-    async fn keys_for(&self, checked: &Checked<'_, '_>, give_up: Instant) -> Result<Arc<KeySet>, Failure> {
+    ) -> Result<Arc<KeySet>, Failure> {
         let unavailable = |why: String| Check::Key.fails(Reason::KeysUnavailable, why);
         let current = || self.keys.current().map_err(|error| unavailable(error.to_string()));
         let keys = current()?;
         let Some(kid) = checked.unknown_kid(&keys) else { return Ok(keys) };
+        drop(place.take());
         let refetched = tokio::time::timeout_at(give_up, self.keys.refetch_for(kid)).await;
         refetched.map_err(|_| unavailable("newer keys did not come in time".to_owned()))?;
         current()
     }
 
-    /// A turn at verifying, where there is a signature to be verified.
-    async fn turn(&self, checked: &Checked<'_, '_>, keys: &KeySet) -> Result<Option<Turn<'_>>, Failure> {
-        if !checked.has_key_in(keys) {
-            return Ok(None);
+    /// Has `then` done with a token and its keys when it is its turn, if there is a signature to be verified.
+    async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        checked: Checked<'_>,
+        mut place: Option<Place>,
+        give_up: Instant,
+        then: impl FnOnce(&Self, Checked<'static>, &KeySet) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let keys = self.keys_for(&checked, &mut place, give_up).await?;
+        let checked = checked.into_owned();
+        if !checked.has_key_in(&keys) {
+            return then(self, checked, &keys);
         }
-        self.turns.take().await.map(Some).map_err(|error| Check::Signature.fails(Reason::Overloaded, error.to_string()))
+        let place = match place {
+            Some(place) => place,
+            None => self.admit()?,
+        };
+        let issuer = Arc::clone(self);
+        place.run(move || then(&issuer, checked, &keys)).await.map_err(too_much)?
+    }
+
+    /// A place among those that wait for a turn at verifying a signature.
+    ///
+    /// # Errors
+    /// There is too much to do.
+    pub(super) fn admit(&self) -> Result<Place, Failure> {
+        self.turns.admit().map_err(too_much)
     }
 
     /// What the token comes to, all checks together.
     pub(super) async fn judge(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         jwt: Option<Token<'_>>,
+        place: Option<Place>,
         key: Key,
         now: Timestamp,
         give_up: Instant,
@@ -215,25 +232,13 @@ impl Issuer {
         let own = match jwt {
             None => None,
             Some(jwt) => {
-                let trace = &mut Unwatched;
-                let checked = Checked::check(&self.spec, jwt, now, trace)?;
-                let keys = self.keys_for(&checked, give_up).await?;
-                let turn = self.turn(&checked, &keys).await?;
-                // Where many bring the same new token at once, one of them had the first turn.
-                let meanwhile = self.cache.as_ref().and_then(|cache| cache.find(&key, Some(&keys), now));
-                if let Some(verified) = meanwhile {
-                    return Ok(verified);
+                let checked = Checked::check(&self.spec, jwt, now, &mut Unwatched)?;
+                let settle =
+                    move |issuer: &Self, checked: Checked<'_>, keys: &KeySet| issuer.settle(checked, keys, &key, now);
+                match self.in_turn(checked, place, give_up, settle).await? {
+                    Settled::Verified(verified) => return Ok(verified),
+                    Settled::Signed(signed) => Some(signed),
                 }
-                let signed = checked.verify(&keys, trace)?;
-                drop(turn);
-                if !self.spec.introspects_jwts() {
-                    let verified = signed.alone(&self.spec, &self.origin)?;
-                    if let Some(cache) = &self.cache {
-                        cache.keep(key, &verified, now);
-                    }
-                    return Ok(verified);
-                }
-                Some(signed)
             }
         };
         let Some(introspector) = &self.introspector else {
@@ -243,6 +248,22 @@ impl Issuer {
             ));
         };
         introspector.ask(Question { key, token, own, keys: self.current_keys(), now }, give_up).await
+    }
+
+    /// What a token comes to by its signature. Where many bring the same new token at once, one of them has the first turn.
+    fn settle(&self, checked: Checked<'_>, keys: &KeySet, key: &Key, now: Timestamp) -> Result<Settled, Failure> {
+        if let Some(verified) = self.cache.as_ref().and_then(|cache| cache.find(key, Some(keys), now)) {
+            return Ok(Settled::Verified(verified));
+        }
+        let signed = checked.verify(keys, &mut Unwatched)?;
+        if self.spec.introspects_jwts() {
+            return Ok(Settled::Signed(signed));
+        }
+        let verified = signed.alone(&self.spec, &self.origin)?;
+        if let Some(cache) = &self.cache {
+            cache.keep(*key, &verified, now);
+        }
+        Ok(Settled::Verified(verified))
     }
 
     /// The token with this digest, if it is known and as good as if it were validated now.
@@ -269,6 +290,17 @@ impl Issuer {
             self.events.report(Event::TokenCache { issuer, hit });
         }
     }
+}
+
+/// What a token comes to by its signature.
+enum Settled {
+    Verified(Verified),
+    /// What its issuer says of it is still to come.
+    Signed(Signed),
+}
+
+fn too_much(error: Overloaded) -> Failure {
+    Check::Signature.fails(Reason::Overloaded, error.to_string())
 }
 
 /// The request headers that carry credentials of these issuers, lower case: what is removed where nothing was verified.

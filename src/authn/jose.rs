@@ -1,5 +1,7 @@
 //! JWS compact serialization and the JOSE header (RFC 7515 §3.1, §4), as far as access tokens use them.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -23,7 +25,7 @@ pub(super) struct Compact<'t> {
     pub(super) payload: Vec<u8>,
     pub(super) signature: Vec<u8>,
     /// What the signature is over.
-    pub(super) signed: &'t [u8],
+    pub(super) signed: Cow<'t, [u8]>,
 }
 
 impl<'t> Compact<'t> {
@@ -48,7 +50,7 @@ impl<'t> Compact<'t> {
             header: decode(header, "header")?,
             payload: decode(payload, "payload")?,
             signature: decode(signature, "signature")?,
-            signed,
+            signed: signed.into(),
         })
     }
 }
@@ -166,7 +168,7 @@ mod tests {
             assert_eq!(form(bad), Err(Reason::TokenMalformed), "{bad}");
         }
         assert_eq!(form(&".".repeat(100_000)), Err(Reason::TokenMalformed));
-        assert_eq!(Compact::parse("e30.e30.AA").unwrap().signed, b"e30.e30");
+        assert_eq!(Compact::parse("e30.e30.AA").unwrap().signed.as_ref(), b"e30.e30");
     }
 
     #[test]

@@ -89,25 +89,21 @@ fn check_size(bytes: usize, max_bytes: usize) -> Result<(), Failure> {
 
 /// A token whose every check that needs no key was passed.
 #[derive(Debug)]
-pub struct Checked<'s, 't> {
-    spec: &'s IssuerSpec,
+pub struct Checked<'t> {
     token: Token<'t>,
+    /// Whether keys are found by the token's `kid`.
+    has_ids: bool,
     algorithm: Algorithm,
     validity: Validity,
     bound_to: Option<Thumbprint>,
 }
 
-impl<'s, 't> Checked<'s, 't> {
+impl<'t> Checked<'t> {
     /// Runs the checks that need no key.
     ///
     /// # Errors
     /// The first check that the token does not pass.
-    pub fn check(
-        spec: &'s IssuerSpec,
-        token: Token<'t>,
-        now: Timestamp,
-        trace: &mut dyn Trace,
-    ) -> Result<Self, Failure> {
+    pub fn check(spec: &IssuerSpec, token: Token<'t>, now: Timestamp, trace: &mut dyn Trace) -> Result<Self, Failure> {
         check_size(token.bytes, spec.max_token_bytes)?;
         let claims = &token.claims;
         let iss = token.issuer()?;
@@ -136,7 +132,15 @@ impl<'s, 't> Checked<'s, 't> {
         }
         trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
         let bound_to = claims::binding(claims, trace)?;
-        Ok(Self { spec, token, algorithm, validity, bound_to })
+        Ok(Self { token, has_ids: !is_pem(spec), algorithm, validity, bound_to })
+    }
+
+    /// The same apart from the request that carried it.
+    pub(super) fn into_owned(self) -> Checked<'static> {
+        let Self { token: Token { bytes, compact, header, claims }, has_ids, algorithm, validity, bound_to } = self;
+        let Compact { header: raw_header, payload, signature, signed } = compact;
+        let compact = Compact { header: raw_header, payload, signature, signed: signed.into_owned().into() };
+        Checked { token: Token { bytes, compact, header, claims }, has_ids, algorithm, validity, bound_to }
     }
 
     /// The token's `kid`, where these keys do not know it and newer ones might.
@@ -158,7 +162,7 @@ impl<'s, 't> Checked<'s, 't> {
         let (mut tried, mut made_by) = (0_usize, None);
         for key in keys.candidates(kid, self.algorithm) {
             tried += 1;
-            if key.verify(self.algorithm, self.token.compact.signed, &self.token.compact.signature) {
+            if key.verify(self.algorithm, &self.token.compact.signed, &self.token.compact.signature) {
                 made_by = key.used(self.algorithm, kid.is_some());
                 break;
             }
@@ -177,7 +181,7 @@ impl<'s, 't> Checked<'s, 't> {
 
     /// The id to look for. Keys from PEM files have none, whatever the token says.
     fn lookup_id(&self) -> Option<&str> {
-        if is_pem(self.spec) { None } else { self.token.header.kid() }
+        if self.has_ids { self.token.header.kid() } else { None }
     }
 
     fn no_key(&self, kid: Option<&str>, keys: &KeySet) -> Failure {

@@ -87,8 +87,13 @@ fn issuers_of_jwts(accepted: Accepted<'_>) -> impl Iterator<Item = &Arc<Issuer>>
     accepted.iter().filter(|issuer| issuer.spec().tokens != TokenFormat::Opaque)
 }
 
+/// Whether every token is to be read as a JWT.
+pub(super) fn are_jwts(accepted: Accepted<'_>) -> bool {
+    accepted.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt)
+}
+
 fn is_jwt(accepted: Accepted<'_>, token: &str) -> bool {
-    if accepted.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt) {
+    if are_jwts(accepted) {
         return true;
     }
     let signed_with = |alg: &str| {

@@ -1,0 +1,120 @@
+//! Whether there is more to do than time to do it in, told from how long callers waited.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{Overloaded, as_nanos};
+
+/// The time that decisions have, until it is said.
+pub(super) const PATIENCE: Duration = Duration::from_millis(150);
+
+/// A wait that is long, as a part of that time.
+pub(super) const LONG: u32 = 4;
+
+/// For which part everybody must have waited long before that is taken for more than a burst. So long must the queue last,
+/// too, for a refusal to say that it still is.
+pub(super) const LASTING: u32 = 8;
+
+/// For which part a caller may have waited then, beside what others took meanwhile …
+pub(super) const STALE: u32 = 12;
+
+/// … and for which part there must be no sign of too much to do before it is over.
+const QUIET: u32 = 2;
+
+/// What is known of the waits so far. Times are nanoseconds since the same beginning, never 0.
+#[derive(Debug)]
+pub(super) struct Pressure {
+    /// Nanoseconds that decisions have.
+    patience: AtomicU64,
+    /// When nobody waited although everybody had a chance to.
+    free_at: Moment,
+    /// Since when everybody waited long; cleared when somebody did not.
+    long_since: Moment,
+    /// When there was too much to do.
+    pressed_at: Moment,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self {
+            patience: AtomicU64::new(as_nanos(PATIENCE)),
+            free_at: Moment::default(),
+            long_since: Moment::default(),
+            pressed_at: Moment::default(),
+        }
+    }
+}
+
+impl Pressure {
+    /// Decisions have this long.
+    pub(super) fn expect(&self, patience: Duration) {
+        self.patience.store(as_nanos(patience), Ordering::Relaxed);
+    }
+
+    /// That time, divided.
+    pub(super) fn part(&self, by: u32) -> Duration {
+        Duration::from_nanos(self.patience.load(Ordering::Relaxed) / u64::from(by))
+    }
+
+    /// Whether there is too much to do.
+    pub(super) fn is_on(&self, now: u64) -> bool {
+        self.pressed_at.is_within(self.part(QUIET), now)
+    }
+
+    /// Nobody waits, although everybody had a chance to.
+    pub(super) fn free(&self, now: u64) {
+        self.free_at.set(now);
+        self.long_since.clear();
+    }
+
+    /// Judges a wait that is over, of which so much was for others.
+    pub(super) fn judge(&self, waited: Duration, for_others: Duration, now: u64) -> Result<(), Overloaded> {
+        if waited > self.part(STALE) + for_others && self.is_on(now) {
+            return Err(self.refuse(now));
+        }
+        if waited <= self.part(LONG) {
+            self.long_since.clear();
+        } else if !self.long_since.is_set() {
+            self.long_since.set(now);
+        } else if !self.long_since.is_within(self.part(LASTING), now) {
+            self.pressed_at.set(now);
+        }
+        Ok(())
+    }
+
+    /// That one is refused says that there is too much to do only where the queue lasts: a burst may be more than a few.
+    pub(super) fn refuse(&self, now: u64) -> Overloaded {
+        if !self.free_at.is_within(self.part(LASTING), now) {
+            self.pressed_at.set(now);
+        }
+        Overloaded
+    }
+
+    #[cfg(test)]
+    pub(super) fn all_wait_long(&self) -> bool {
+        self.long_since.is_set()
+    }
+}
+
+/// When something was so last; 0 where it never was.
+#[derive(Debug, Default)]
+pub(super) struct Moment(AtomicU64);
+
+impl Moment {
+    pub(super) fn set(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
+    pub(super) fn is_within(&self, time: Duration, now: u64) -> bool {
+        let then = self.0.load(Ordering::Relaxed);
+        then != 0 && Duration::from_nanos(now.saturating_sub(then)) < time
+    }
+}
