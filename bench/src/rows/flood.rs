@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::overload::{PATIENCE, at_least};
 use super::uncached::capacity;
 use crate::compare::window;
-use crate::load::open::{self, Phase, Seen, steady, stream};
-use crate::load::{Outcome, Rotation, Tally, closed, on_this_thread};
+use crate::load::open::{self, Phase, Seen, stream};
+use crate::load::{Outcome, Rotation, Tally, on_this_thread};
 use crate::mint::{Algorithm, Kind};
 use crate::process::Server;
 use crate::scene::Subject;
@@ -57,7 +57,7 @@ fn run(bench: &Bench) -> anyhow::Result<Findings> {
     })?
     .per_second()
         / 2.0;
-    let [mut seldom, mut often, mut always] = [(); 3].map(|()| Series::default());
+    let [mut seldom, mut often] = [(); 2].map(|()| Series::default());
     for round in 0..bench.effort.rounds {
         for (rate, series) in [(SELDOM, &mut seldom), (half, &mut often)] {
             let [without, with] = on_this_thread(paced(bench, &good, &bad, [rate, flood], lasts))?;
@@ -74,24 +74,11 @@ fn run(bench: &Bench) -> anyhow::Result<Findings> {
             series.rate.push(allowed(&with) / allowed(&without));
             series.p99.push(p99(&with) / p99(&without));
         }
-        let [without, with] = on_this_thread(saturated(bench, &good, &bad, flood, lasts))?;
-        let p99 = |seen: &closed::Seen| seen.tally.quantile_us(0.99);
-        eprintln!(
-            "round {}: as many as go: {:.0}/s, p99 {:.0} us, without {:.0}/s, {:.0} us",
-            round + 1,
-            with.per_second(),
-            p99(&with),
-            without.per_second(),
-            p99(&without),
-        );
-        always.rate.push(with.per_second() / without.per_second());
-        always.p99.push(p99(&with) / p99(&without));
     }
     let beside = format!("beside {flood:.0}/s bad ES256 signatures");
     let rows = [
         seldom.rows(&format!("cached allows at {SELDOM:.0}/s {beside}")),
         often.rows(&format!("cached allows at {half:.0}/s {beside}")),
-        always.rows(&format!("cached allows, as many as go, {beside}")),
     ];
     Ok(Findings { rows: rows.into_iter().flatten().collect(), bars: Vec::new() })
 }
@@ -114,45 +101,6 @@ async fn paced(
     let [_, without, _, with] = seen.try_into().or_else(|_| bail!("not four phases"))?;
     was_there(&with.tallies[1])?;
     Ok([without, with])
-}
-
-/// Callers that ask again as soon as they are answered, without the flood and with it, on one gate that has no time left.
-/// The load looks at its clock in the same way both times.
-async fn saturated(
-    bench: &Bench,
-    good: &[Bytes],
-    bad: &[Bytes],
-    flood: f64,
-    lasts: Duration,
-) -> anyhow::Result<[closed::Seen; 2]> {
-    let server = bench.scene.start(Subject::Gate).await?;
-    window(&server, good.to_vec(), &bench.effort, Outcome::Allow).await?;
-    let mut both = Vec::new();
-    for rate in [1.0, flood] {
-        let window = closed::Window {
-            warm_up_calls: 0,
-            warm_up: WARM_UP,
-            least: lasts,
-            most: lasts,
-            probe: &mut || server.cpu_seconds(),
-            enough: 0.0,
-        };
-        let closed = bench.effort.shape(server.endpoint().clone());
-        let phases = steady(&[lasts + 2 * WARM_UP], &[rate]);
-        let (shape, bad) = (shape(bench, &server), vec![stream(Rotation::once(bad.to_vec()))]);
-        let mut nothing = || Ok(0.0);
-        let (seen, bad) = tokio::join!(
-            closed::run(&closed, Rotation::shuffled(good.to_vec()), window),
-            open::run(&shape, bad, &phases, &mut nothing)
-        );
-        let ((seen, _), bad) = (seen?, bad?);
-        ensure!(seen.tally.other_than(Outcome::Allow) == 0, "good tokens: {:?}", seen.tally.counts());
-        was_there(&bad[0].tallies[0])?;
-        let busy = seen.gained / seen.took.as_secs_f64();
-        ensure!(busy >= 0.9, "the gate was busy for {:.0} % of the time: the load is the limit", busy * 100.0);
-        both.push(seen);
-    }
-    both.try_into().or_else(|_| bail!("not two runs"))
 }
 
 /// The flood arrived: it was answered, whether it was looked at or not, and never by an allow.

@@ -38,6 +38,12 @@ const WARM_UP: u32 = 3;
 /// From when a key is published to when tokens are signed with it.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(2);
 
+/// Over which part of the time between two rotations callers replace their tokens. Nobody's all expire at once.
+const RENEWED_WITHIN: f64 = 0.5;
+
+/// In so many steps.
+const STEPS: u32 = 100;
+
 /// What a run is.
 struct Soak {
     number: u32,
@@ -86,7 +92,7 @@ fn soak(bench: &Bench, soak: &Soak) -> anyhow::Result<Findings> {
         let mut policy = Policy::usual(bench.scene.endpoint("gate")?);
         policy.server.push(format!("probes: {{ listen: '{probes}' }}"));
         // Full after some rotations, so that what grows afterwards is something else.
-        policy.cache = "16MiB";
+        policy.cache = "8MiB";
         let start = bench.scene.gate_start(&policy)?;
         let issuer = Issuer::new(bench)?;
         let bodies = issuer.bodies()?;
@@ -232,12 +238,21 @@ impl Turning {
         let (stopped, tokens) = (Arc::clone(&stop), Arc::clone(tokens));
         let thread = std::thread::spawn(move || {
             let (mut rotations, mut rotate_at, mut reload_at) = (0, Instant::now() + rotation, Instant::now() + reload);
+            let (mut new, mut renew_at) = (Vec::new(), Instant::now());
             while !stopped.load(Relaxed) {
                 if Instant::now() >= rotate_at {
                     rotate_at += rotation;
-                    let bodies = issuer.rotate()?;
-                    *lock(&tokens) = bodies;
+                    new = issuer.rotate()?;
+                    renew_at = Instant::now();
                     rotations += 1;
+                }
+                while !new.is_empty() && Instant::now() >= renew_at {
+                    renew_at += rotation.mul_f64(RENEWED_WITHIN) / STEPS;
+                    let mut tokens = lock(&tokens);
+                    let rest = new.len().saturating_sub(tokens.len().div_ceil(STEPS as usize));
+                    for (place, body) in tokens[rest..].iter_mut().zip(new.drain(rest..)) {
+                        *place = body;
+                    }
                 }
                 if Instant::now() >= reload_at {
                     reload_at += reload;
