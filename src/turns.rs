@@ -4,16 +4,17 @@
 //! good token. So this work has a share of its own:
 //!
 //! * at most one turn at a time for each thread that answers;
-//! * what a turn took is owed to the calls that need none: the next one begins when nine times as much was spent on
-//!   them, or when none of them comes. Under any flood, of cheap and dear garbage in any order, they keep about nine
-//!   tenths of the time. To look for one costs as much as some turns do, so where none came lately turns follow on each
-//!   other for a slice of a millisecond. What they come to is answered after it, together;
+//! * what turns took is owed to the calls that need none: while those come, the next turn begins when nine times as much time
+//!   went by. Under any flood, of cheap and dear garbage in any order, they have about nine tenths of the time. To look
+//!   for one costs as much as some turns do, so where none came lately turns follow on each other for a slice of a
+//!   millisecond. What they come to is answered after it, together;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
 //!   everybody waits long, for some time, there is more work than time. From then on all but the first few are told so
-//!   at once, until the queue did not last for a while. Whoever is let in is served soon, and the time is spent on
-//!   answers that somebody still waits for. To refuse costs time, too: slices are longer then, and a fifth of the time at
-//!   least.
+//!   at once, until there was a while in which nobody had to be. Whoever is let in is served soon, and the time is spent
+//!   on answers that somebody still waits for;
+//! * to refuse costs time, too, and there may be any number to refuse. Turns have a fifth of the time then, a tenth where
+//!   calls come that need none.
 //!
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
@@ -35,22 +36,22 @@ use tokio::time::Instant;
 
 use pressure::{Moment, Pressure};
 
-/// How many may wait for each place in overload.
+/// How many may wait for each place in overload, at least: as many as a slice has time for.
 const FEW: usize = 32;
 
-/// What calls that need no turn get of the time, as a multiple of what turns do.
-const OTHERS: u64 = 9;
+/// What calls that need no turn get of the time, as a multiple of what turns do …
+const OTHERS: u32 = 9;
 
-/// About what a call costs that needs no turn, in nanoseconds.
-const CALL: u64 = 8_000;
+/// … and what is refused in overload gets where there are none.
+const REFUSED: u32 = 4;
 
-/// Most that a turn is taken to have cost, in nanoseconds: what is more was spent waiting for a processor.
-const MOST: u64 = 1_000_000;
+/// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
+const MOST: Duration = Duration::from_millis(1);
 
-/// For how long turns follow on each other once there was no call that needs none …
+/// For how long turns follow on each other where there was no call that needs none …
 const SLICE: Duration = Duration::from_millis(1);
 
-/// … or, in overload, for this part of the time that decisions have …
+/// … or, in overload, at least for this part of the time that decisions have …
 const LONG_SLICE: u32 = 40;
 
 /// … where there was none for so long.
@@ -67,15 +68,17 @@ pub struct Turns {
     pressure: Pressure,
     /// Calls that needed no turn.
     others: AtomicU64,
-    /// How many of them there must be before the next turn.
-    due: AtomicU64,
-    /// How many there were when they were looked for.
+    /// How many there were when they were looked for, and when some were found.
     looked: AtomicU64,
-    /// When some were found, and when none was.
     found_at: Moment,
-    none_at: Moment,
+    /// Until when turns follow on each other, in nanoseconds since the beginning.
+    slice_end: AtomicU64,
+    /// How many turns it has time for.
+    slice_turns: AtomicUsize,
     /// Nanoseconds that looking took, with all that was done meanwhile.
     round: AtomicU64,
+    /// Nanoseconds that turns take, on the average.
+    cost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -162,11 +165,12 @@ impl Turns {
             begun: Instant::now(),
             pressure: Pressure::default(),
             others: AtomicU64::new(0),
-            due: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             found_at: Moment::default(),
-            none_at: Moment::default(),
+            slice_end: AtomicU64::new(0),
+            slice_turns: AtomicUsize::new(0),
             round: AtomicU64::new(0),
+            cost: AtomicU64::new(0),
         }
     }
 
@@ -186,7 +190,7 @@ impl Turns {
     /// There is no prospect of one.
     pub fn admit(self: &Arc<Self>) -> Result<Place, Overloaded> {
         let now = self.now();
-        if self.waiting() >= FEW.saturating_mul(self.places) && self.pressure.is_on(now) {
+        if self.waiting() >= self.few() && self.pressure.is_on(now) {
             return Err(self.pressure.refuse(now));
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -202,92 +206,86 @@ impl Turns {
         let mut queue = self.queue();
         queue.jobs.push_back(job);
         if queue.takers < self.places {
-            queue.takers += 1;
-            tokio::spawn(Arc::clone(self).take_turns());
-        }
-    }
-
-    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
-    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
-    async fn take_turns(self: Arc<Self>) {
-        loop {
-            if !self.may_go_on() {
-                self.let_others_go_first().await;
-            }
-            let job = self.queue().jobs.pop_front();
-            if let Some(job) = job {
-                self.take(job);
-                continue;
-            }
-            // Whoever was ready to has asked by then.
-            yield_now().await;
-            let mut queue = self.queue();
-            if queue.jobs.is_empty() {
-                queue.takers -= 1;
+            if queue.takers == 0 {
                 self.pressure.free(self.now());
-                return;
             }
+            tokio::spawn(Taker { turns: Arc::clone(self), has_left: false }.take_turns());
+            queue.takers += 1;
         }
     }
 
-    fn take(&self, job: Job) {
+    /// Has a turn. How long it took.
+    fn take(&self, job: Job) -> Duration {
         let Job { place, work } = job;
         let now = self.now();
         let waited = Duration::from_nanos(now.saturating_sub(place.since));
         let admitted = self.pressure.judge(waited, 2 * self.round(), now);
         drop(place);
+        let is_work = admitted.is_ok();
         let since = Instant::now();
         work(admitted);
-        let took = as_nanos(since.elapsed()).min(MOST);
-        self.due.fetch_add(OTHERS * took / CALL, Ordering::Relaxed);
+        let took = since.elapsed().min(MOST);
+        if is_work {
+            let cost = self.cost.load(Ordering::Relaxed);
+            self.cost.store(cost - cost / 8 + as_nanos(took) / 8, Ordering::Relaxed);
+        }
+        took
     }
 
-    /// Whether the next turn may follow on the last: nobody was there lately who needs none, and the slice is not over.
+    /// Whether the next turn may follow on the last: the slice is not over, and nobody came who needs none.
     fn may_go_on(&self) -> bool {
         let now = self.now();
-        self.others.load(Ordering::Relaxed) == self.looked.load(Ordering::Relaxed)
-            && self.none_at.is_within(self.slice(now), now)
-            && !self.found_at.is_within(LATELY, now)
+        now < self.slice_end.load(Ordering::Relaxed)
+            && (self.is_found_lately(now) || self.others.load(Ordering::Relaxed) == self.looked.load(Ordering::Relaxed))
     }
 
-    /// Lets calls go first that need no turn, round by round, until there was none in a round or they had what is due.
-    async fn let_others_go_first(&self) {
+    /// Whether there was lately a call that needs no turn.
+    fn is_found_lately(&self, now: u64) -> bool {
+        self.found_at.is_within(LATELY, now)
+    }
+
+    /// Lets calls go first that need no turn, round by round, until there was none in a round or they had the time that is
+    /// owed. What is owed to nobody is not owed.
+    async fn let_others_go_first(&self, owed: Duration) {
         let mut seen = self.others.load(Ordering::Relaxed);
-        loop {
+        let begun = self.now();
+        let (given, now) = loop {
             let left = self.now();
-            if self.pressure.is_on(left) && !self.found_at.is_within(LATELY, left) {
+            if self.pressure.is_on(left) && !self.is_found_lately(left) {
                 once_each().await;
             } else {
                 yield_now().await;
             }
-            self.round.store(self.now().saturating_sub(left), Ordering::Relaxed);
-            let others = self.others.load(Ordering::Relaxed);
-            if others == seen {
-                // What is owed to nobody is not owed.
-                self.due.store(others, Ordering::Relaxed);
-                self.none_at.set(self.now());
-                break;
+            let now = self.now();
+            self.round.store(now.saturating_sub(left), Ordering::Relaxed);
+            let before = std::mem::replace(&mut seen, self.others.load(Ordering::Relaxed));
+            let given = Duration::from_nanos(now.saturating_sub(begun));
+            if seen == before || given >= owed {
+                break (given, now);
             }
-            seen = others;
-            if others >= self.due.load(Ordering::Relaxed) {
-                // Nor is anything saved up.
-                self.due.fetch_max(others, Ordering::Relaxed);
-                break;
-            }
-        }
+        };
         if self.looked.swap(seen, Ordering::Relaxed) != seen {
-            self.found_at.set(self.now());
+            self.found_at.set(now);
         }
+        let slice = if self.is_found_lately(now) {
+            given / OTHERS
+        } else if self.pressure.is_on(now) {
+            self.pressure.part(LONG_SLICE).max(given / REFUSED)
+        } else {
+            SLICE
+        };
+        let turns = as_nanos(slice).checked_div(self.cost.load(Ordering::Relaxed)).unwrap_or(0);
+        self.slice_turns.store(usize::try_from(turns).unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.slice_end.store(now.saturating_add(as_nanos(slice)), Ordering::Relaxed);
+    }
+
+    /// How many may wait in overload.
+    fn few(&self) -> usize {
+        self.slice_turns.load(Ordering::Relaxed).max(FEW).saturating_mul(self.places)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For how long turns follow on each other. In overload that is for about as many as wait, and at least for a fifth of the
-    /// time, whatever there is to be refused.
-    fn slice(&self, now: u64) -> Duration {
-        if self.pressure.is_on(now) { self.pressure.part(LONG_SLICE).max(self.round() / 4) } else { SLICE }
     }
 
     /// What everything else took that was ready, when that was looked for.
@@ -298,6 +296,54 @@ impl Turns {
     /// Nanoseconds since the beginning, never 0.
     fn now(&self) -> u64 {
         as_nanos(self.begun.elapsed()).max(1)
+    }
+}
+
+/// Takes turns. However it ends, another may begin.
+struct Taker {
+    turns: Arc<Turns>,
+    has_left: bool,
+}
+
+impl Taker {
+    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
+    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
+    async fn take_turns(mut self) {
+        let turns = Arc::clone(&self.turns);
+        let mut owed = Duration::ZERO;
+        loop {
+            if !turns.may_go_on() {
+                turns.let_others_go_first(std::mem::take(&mut owed)).await;
+            }
+            let job = turns.queue().jobs.pop_front();
+            if let Some(job) = job {
+                owed += OTHERS * turns.take(job);
+                continue;
+            }
+            // Whoever was ready to has asked by then.
+            yield_now().await;
+            turns.pressure.looked(turns.now());
+            let mut queue = turns.queue();
+            if queue.jobs.is_empty() {
+                queue.takers -= 1;
+                self.has_left = true;
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if self.has_left {
+            return;
+        }
+        // The runtime ends. Those who wait learn that nothing comes.
+        let mut queue = self.turns.queue();
+        queue.takers -= 1;
+        let left = if queue.takers == 0 { std::mem::take(&mut queue.jobs) } else { VecDeque::new() };
+        drop(queue);
+        drop(left);
     }
 }
 

@@ -42,10 +42,14 @@ fn program() -> Command {
 impl Gate {
     /// Starts one with this configuration; `SOCKET` is a unix socket's path in a folder of its own.
     fn start(policy: &str) -> Self {
+        Self::with_threads("2", policy)
+    }
+
+    fn with_threads(threads: &str, policy: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write(&folder, policy);
         let mut child = program()
-            .args(["serve", "--threads", "2", "--config", "policy.yaml"])
+            .args(["serve", "--threads", threads, "--config", "policy.yaml"])
             .current_dir(&folder)
             .stderr(Stdio::piped())
             .spawn()
@@ -136,7 +140,16 @@ fn address(line: &str) -> String {
 
 #[test]
 fn it_serves_on_every_listener_until_it_is_told_to_end() {
-    let mut gate = Gate::start(POLICY);
+    serves_until_it_is_told_to_end("2");
+}
+
+#[test]
+fn so_it_does_with_one_thread() {
+    serves_until_it_is_told_to_end("1");
+}
+
+fn serves_until_it_is_told_to_end(threads: &str) {
+    let mut gate = Gate::with_threads(threads, POLICY);
     let probes = address(&gate.said(&["probes listener"]));
     let tcp = address(&gate.said(&["Check listener", "127.0.0.1"]));
     gate.said(&["\"ready\""]);
@@ -178,7 +191,7 @@ fn a_second_signal_does_not_wait_for_the_drain() {
 
 #[test]
 fn a_changed_file_is_taken_up_and_a_broken_one_is_not() {
-    let gate = Gate::start(POLICY);
+    let gate = Gate::with_threads("1", POLICY);
     gate.said(&["\"ready\""]);
     write(&gate.folder, &POLICY.replace("/healthz", "/health"));
     gate.said(&["configuration is in service", "\"generation\":2"]);

@@ -106,10 +106,18 @@ pub fn look_up<'i, 'h>(
             Err(error) => LookUp::Refused(error),
         };
     }
-    // Before the token is read, where it is known to be one with a signature: to read it costs more than to refuse it.
-    let place = match accepted.iter().next().filter(|_| select::are_jwts(accepted)).map(|issuer| issuer.admit()) {
-        Some(Err(error)) => return LookUp::Refused(error.into()),
-        place => place.and_then(Result::ok),
+    // Before the token is read, where only its signature can say whether it is good: to read it costs more than to refuse it.
+    let place = match accepted.iter().next().filter(|_| select::are_signed(accepted)) {
+        Some(issuer) => match issuer.admit() {
+            Ok(place) => Some(place),
+            Err(failure) => {
+                if accepted.is_one() {
+                    issuer.report_lookup(false, false);
+                }
+                return LookUp::Refused(failure.into());
+            }
+        },
+        None => None,
     };
     let (issuer, jwt) = match select::select(accepted, token, &mut Unwatched) {
         Ok(Selected::Jwt(issuer, jwt)) => (issuer, Some(jwt)),
@@ -130,8 +138,9 @@ pub fn look_up<'i, 'h>(
 impl<'i, 'h> Pending<'i, 'h> {
     /// Verifies the token.
     ///
-    /// Waits only where a token names an unknown key, or its issuer is to be asked about it; and not beyond `give_up`:
-    /// the reason then is that of what was waited for. What is under way goes on without the request.
+    /// Waits for a turn at verifying its signature, as long as the caller lets it. Beyond that it waits only where a token
+    /// names an unknown key, or its issuer is to be asked about it; and not beyond `give_up`: the reason then is that of
+    /// what was waited for. What is under way goes on without the request.
     ///
     /// # Errors
     /// A token that is not accepted, with the reason.

@@ -199,15 +199,14 @@ impl Issuer {
         then: impl FnOnce(&Self, Checked<'static>, &KeySet) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let keys = self.keys_for(&checked, &mut place, give_up).await?;
-        let checked = checked.into_owned();
         if !checked.has_key_in(&keys) {
-            return then(self, checked, &keys);
+            return then(self, checked.into_owned(), &keys);
         }
         let place = match place {
             Some(place) => place,
             None => self.admit()?,
         };
-        let issuer = Arc::clone(self);
+        let (issuer, checked) = (Arc::clone(self), checked.into_owned());
         place.run(move || then(&issuer, checked, &keys)).await.map_err(too_much)?
     }
 
@@ -250,7 +249,7 @@ impl Issuer {
         introspector.ask(Question { key, token, own, keys: self.current_keys(), now }, give_up).await
     }
 
-    /// What a token comes to by its signature. Where many bring the same new token at once, one of them has the first turn.
+    /// What a token comes to by its signature. Where many bring the same new token at once, it is known after the first turn.
     fn settle(&self, checked: Checked<'_>, keys: &KeySet, key: &Key, now: Timestamp) -> Result<Settled, Failure> {
         if let Some(verified) = self.cache.as_ref().and_then(|cache| cache.find(key, Some(keys), now)) {
             return Ok(Settled::Verified(verified));

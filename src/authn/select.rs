@@ -87,8 +87,12 @@ fn issuers_of_jwts(accepted: Accepted<'_>) -> impl Iterator<Item = &Arc<Issuer>>
     accepted.iter().filter(|issuer| issuer.spec().tokens != TokenFormat::Opaque)
 }
 
-/// Whether every token is to be read as a JWT.
-pub(super) fn are_jwts(accepted: Accepted<'_>) -> bool {
+/// Whether every token is judged by its signature alone.
+pub(super) fn are_signed(accepted: Accepted<'_>) -> bool {
+    are_jwts(accepted) && !accepted.iter().any(|issuer| issuer.spec().introspects_jwts())
+}
+
+fn are_jwts(accepted: Accepted<'_>) -> bool {
     accepted.iter().all(|issuer| issuer.spec().tokens == TokenFormat::Jwt)
 }
 

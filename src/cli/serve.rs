@@ -78,10 +78,7 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
 
 /// With one thread nothing has to be shared between threads.
 fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
-    let threads = match threads {
-        Some(threads) => threads,
-        None => thread::available_parallelism()?,
-    };
+    let threads = threads.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let mut runtime = match threads.get() {
         1 => runtime::Builder::new_current_thread(),
         _ => runtime::Builder::new_multi_thread(),

@@ -17,7 +17,7 @@ use crate::core::decide::{self, Authentication, Decided, NeedsToken};
 use crate::core::guard::GuardedHeaders;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
-use crate::core::rule::Requirements;
+use crate::core::rule::{Action, Requirements};
 use crate::core::table::PolicyTable;
 use crate::outbound::{Subject, TokenSource};
 use crate::turns::Turns;
@@ -145,7 +145,12 @@ impl Snapshot {
                 (Authentication::NotWanted, None)
             }
             Some(wanted) => match self.look_up(wanted, &facts, now, id) {
-                LookUp::Absent => (Authentication::Absent, None),
+                LookUp::Absent => {
+                    if matches!(found.rule.action, Action::Optional(_)) {
+                        turns.another();
+                    }
+                    (Authentication::Absent, None)
+                }
                 LookUp::Known(known) => {
                     turns.another();
                     verified(known)

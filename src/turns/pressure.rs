@@ -1,6 +1,6 @@
 //! Whether there is more to do than time to do it in, told from how long callers waited.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Overloaded, as_nanos};
@@ -26,12 +26,14 @@ const QUIET: u32 = 2;
 pub(super) struct Pressure {
     /// Nanoseconds that decisions have.
     patience: AtomicU64,
-    /// When nobody waited although everybody had a chance to.
+    /// When all who wanted had a turn.
     free_at: Moment,
     /// Since when everybody waited long; cleared when somebody did not.
     long_since: Moment,
     /// When there was too much to do.
     pressed_at: Moment,
+    /// Whether somebody was refused since it was looked.
+    refused: AtomicBool,
 }
 
 impl Default for Pressure {
@@ -41,6 +43,7 @@ impl Default for Pressure {
             free_at: Moment::default(),
             long_since: Moment::default(),
             pressed_at: Moment::default(),
+            refused: AtomicBool::new(false),
         }
     }
 }
@@ -61,10 +64,17 @@ impl Pressure {
         self.pressed_at.is_within(self.part(QUIET), now)
     }
 
-    /// Nobody waits, although everybody had a chance to.
+    /// All who wanted had a turn.
     pub(super) fn free(&self, now: u64) {
         self.free_at.set(now);
         self.long_since.clear();
+    }
+
+    /// Everybody who was waited for has had a turn, and whoever was ready to has asked for the next.
+    pub(super) fn looked(&self, now: u64) {
+        if !self.refused.swap(false, Ordering::Relaxed) {
+            self.free(now);
+        }
     }
 
     /// Judges a wait that is over, of which so much was for others.
@@ -84,6 +94,7 @@ impl Pressure {
 
     /// That one is refused says that there is too much to do only where the queue lasts: a burst may be more than a few.
     pub(super) fn refuse(&self, now: u64) -> Overloaded {
+        self.refused.store(true, Ordering::Relaxed);
         if !self.free_at.is_within(self.part(LASTING), now) {
             self.pressed_at.set(now);
         }

@@ -176,34 +176,77 @@ async fn in_overload_whoever_is_let_in_is_served() {
         yield_now().await;
     }
     assert!(turns.pressure.is_on(turns.now()));
-    let served = asking.len();
-    assert!(refused >= served, "{served} served, {refused} refused");
-    for one in asking {
-        one.await.unwrap();
-    }
+    let let_in = asking.len();
+    assert!(refused >= let_in, "{let_in} were let in, {refused} refused");
+    let served = futures_util::future::join_all(asking).await.into_iter().filter(Result::is_ok).count();
+    // The machine may have been busy with something else for a while.
+    assert!(served * 2 >= let_in, "{let_in} were let in, {served} served");
 }
 
 /// More than a few at once, again and again, and nobody in between.
 #[tokio::test]
 async fn bursts_do_not_keep_an_overload_up() {
+    for pause in [Duration::from_millis(1), PATIENCE / 4] {
+        let turns = pressed();
+        let since = Instant::now();
+        let mut refused = 0;
+        while turns.pressure.is_on(turns.now()) {
+            assert!(since.elapsed() < 2 * PATIENCE, "it lasts for ever");
+            let burst: Vec<_> = (0..2 * FEW).map(|_| ask(&turns, || ())).collect();
+            for asking in burst {
+                match asking {
+                    Ok(asking) => asking.await.unwrap(),
+                    Err(Overloaded) => refused += 1,
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+        assert!(refused > 0);
+    }
+}
+
+/// The same where there is always something to do in between, but never too much.
+#[tokio::test]
+async fn bursts_among_others_do_not_either() {
     let turns = pressed();
-    let since = Instant::now();
-    let mut refused = 0;
-    while since.elapsed() < 2 * PATIENCE {
-        let burst: Vec<_> = (0..2 * FEW).map(|_| ask(&turns, || ())).collect();
-        for asking in burst {
-            match asking {
-                Ok(asking) => asking.await.unwrap(),
-                Err(Overloaded) => refused += 1,
+    let steady = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                let both = [ask(&turns, || pass(TURN)), ask(&turns, || pass(TURN))];
+                for asking in both.into_iter().flatten() {
+                    // It may be told that it came too late.
+                    let _ = asking.await;
+                }
+                yield_now().await;
             }
         }
-        if !turns.pressure.is_on(turns.now()) {
-            assert!(refused > 0);
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    });
+    let since = Instant::now();
+    let mut refused = 0;
+    while turns.pressure.is_on(turns.now()) {
+        assert!(since.elapsed() < 3 * PATIENCE, "it lasts for ever");
+        refused += (0..2 * FEW).filter(|_| ask(&turns, || ()).is_err()).count();
+        tokio::time::sleep(PATIENCE / 4).await;
     }
-    panic!("it lasts for ever");
+    assert!(refused > 0);
+    steady.abort();
+}
+
+#[test]
+fn those_who_wait_when_the_runtime_ends_learn_that_nothing_comes() {
+    let turns = turns();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let entered = runtime.enter();
+    let mut asking = ask(&turns, || ()).unwrap();
+    drop(entered);
+    drop(runtime);
+    let told = asking.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(told, Poll::Ready(Err(Overloaded)));
+    assert_eq!(turns.waiting(), 0);
+    // Another one serves as the first did.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(turn(&turns, Duration::ZERO)).unwrap();
 }
 
 /// Tasks that are always ready do not get between the turns of a slice.
@@ -255,18 +298,43 @@ async fn calls_that_need_no_turn_have_their_share() {
     let turns = turns();
     let task = calls(&turns);
     turn(&turns, Duration::ZERO).await.unwrap();
-    let (mut spent, before) = (0, turns.others.load(Ordering::Relaxed));
+    let (mut spent, since) = (Duration::ZERO, Instant::now());
     for nth in 0..40 {
         if nth % 2 == 0 {
             turn(&turns, TURN).await.unwrap();
-            spent += as_nanos(TURN);
+            spent += TURN;
         } else {
             turn(&turns, Duration::ZERO).await.unwrap();
         }
     }
     turn(&turns, Duration::ZERO).await.unwrap();
-    let came = turns.others.load(Ordering::Relaxed) - before;
-    assert!(came >= OTHERS * spent / CALL, "{came} calls beside {spent} ns of turns");
+    let took = since.elapsed();
+    assert!(took >= OTHERS * spent, "{took:?} for {spent:?} of turns");
+    task.abort();
+}
+
+/// Whatever there is beside them, turns have some of the time: here one round of the others takes as long as fifty turns.
+#[tokio::test]
+async fn beside_calls_that_need_none_turns_have_a_tenth() {
+    let turns = turns();
+    turns.expect(100 * PATIENCE);
+    let task = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.another();
+                pass(50 * TURN);
+                yield_now().await;
+            }
+        }
+    });
+    let asking: Vec<_> = (0..20).map(|_| ask(&turns, || pass(TURN)).unwrap()).collect();
+    let since = Instant::now();
+    for one in asking {
+        one.await.unwrap();
+    }
+    let took = since.elapsed();
+    assert!(took < 15 * 50 * TURN, "{took:?}");
     task.abort();
 }
 
@@ -279,8 +347,8 @@ async fn nothing_is_owed_to_calls_that_do_not_come() {
     let since = Instant::now();
     let task = calls(&turns);
     turn(&turns, Duration::ZERO).await.unwrap();
-    let came = turns.others.load(Ordering::Relaxed);
-    assert!(came < 20 * OTHERS * as_nanos(TURN) / CALL / 4, "{came} calls in {:?}", since.elapsed());
+    let took = since.elapsed();
+    assert!(took < 20 * OTHERS * TURN / 2, "{took:?}");
     task.abort();
 }
 
