@@ -13,8 +13,8 @@
 //!   everybody waits long, for some time, there is more work than time. From then on all but the first few are told so
 //!   at once, until there was a while in which nobody had to be. Whoever is let in is served soon, and the time is spent
 //!   on answers that somebody still waits for;
-//! * to refuse costs time, too, and there may be any number to refuse. Turns have a fifth of the time then, a tenth where
-//!   calls come that need none.
+//! * to refuse costs time, too, and there may be any number to refuse. The few that wait have up to a fifth of the time then,
+//!   up to a tenth where calls come that need no turn.
 //!
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use pressure::{Moment, Pressure};
 
-/// How many may wait for each place in overload, at least: as many as a slice has time for.
+/// How many may wait for each place in overload.
 const FEW: usize = 32;
 
 /// What calls that need no turn get of the time, as a multiple of what turns do …
@@ -73,12 +73,8 @@ pub struct Turns {
     found_at: Moment,
     /// Until when turns follow on each other, in nanoseconds since the beginning.
     slice_end: AtomicU64,
-    /// How many turns it has time for.
-    slice_turns: AtomicUsize,
     /// Nanoseconds that looking took, with all that was done meanwhile.
     round: AtomicU64,
-    /// Nanoseconds that turns take, on the average.
-    cost: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -168,9 +164,7 @@ impl Turns {
             looked: AtomicU64::new(0),
             found_at: Moment::default(),
             slice_end: AtomicU64::new(0),
-            slice_turns: AtomicUsize::new(0),
             round: AtomicU64::new(0),
-            cost: AtomicU64::new(0),
         }
     }
 
@@ -190,7 +184,7 @@ impl Turns {
     /// There is no prospect of one.
     pub fn admit(self: &Arc<Self>) -> Result<Place, Overloaded> {
         let now = self.now();
-        if self.waiting() >= self.few() && self.pressure.is_on(now) {
+        if self.waiting() >= FEW.saturating_mul(self.places) && self.pressure.is_on(now) {
             return Err(self.pressure.refuse(now));
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -221,15 +215,9 @@ impl Turns {
         let waited = Duration::from_nanos(now.saturating_sub(place.since));
         let admitted = self.pressure.judge(waited, 2 * self.round(), now);
         drop(place);
-        let is_work = admitted.is_ok();
         let since = Instant::now();
         work(admitted);
-        let took = since.elapsed().min(MOST);
-        if is_work {
-            let cost = self.cost.load(Ordering::Relaxed);
-            self.cost.store(cost - cost / 8 + as_nanos(took) / 8, Ordering::Relaxed);
-        }
-        took
+        since.elapsed().min(MOST)
     }
 
     /// Whether the next turn may follow on the last: the slice is not over, and nobody came who needs none.
@@ -274,14 +262,7 @@ impl Turns {
         } else {
             SLICE
         };
-        let turns = as_nanos(slice).checked_div(self.cost.load(Ordering::Relaxed)).unwrap_or(0);
-        self.slice_turns.store(usize::try_from(turns).unwrap_or(usize::MAX), Ordering::Relaxed);
         self.slice_end.store(now.saturating_add(as_nanos(slice)), Ordering::Relaxed);
-    }
-
-    /// How many may wait in overload.
-    fn few(&self) -> usize {
-        self.slice_turns.load(Ordering::Relaxed).max(FEW).saturating_mul(self.places)
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
