@@ -106,18 +106,10 @@ pub fn look_up<'i, 'h>(
             Err(error) => LookUp::Refused(error),
         };
     }
-    // Before the token is read, where only its signature can say whether it is good: to read it costs more than to refuse it.
-    let place = match accepted.iter().next().filter(|_| select::are_signed(accepted)) {
-        Some(issuer) => match issuer.admit() {
-            Ok(place) => Some(place),
-            Err(failure) => {
-                if accepted.is_one() {
-                    issuer.report_lookup(false, false);
-                }
-                return LookUp::Refused(failure.into());
-            }
-        },
-        None => None,
+    // Before the token is read: that costs more than to refuse it. One that is too long says so itself.
+    let place = match digest.as_ref().and_then(|_| admit(accepted)).transpose() {
+        Ok(place) => place,
+        Err(error) => return LookUp::Refused(error),
     };
     let (issuer, jwt) = match select::select(accepted, token, &mut Unwatched) {
         Ok(Selected::Jwt(issuer, jwt)) => (issuer, Some(jwt)),
@@ -182,6 +174,17 @@ pub async fn authenticate_by<'i, 'h>(
         LookUp::Refused(error) => Err(error),
         LookUp::Unknown(pending) => pending.verify(caller, give_up).await.map(Some),
     }
+}
+
+/// A place among those that wait for a turn, where only its signature can say whether a token is good.
+fn admit(accepted: Accepted<'_>) -> Option<Result<Place, AuthnError>> {
+    // Turns are the same whoever the issuer is.
+    let issuer = accepted.iter().next().filter(|_| select::are_signed(accepted))?;
+    let place = issuer.admit();
+    if place.is_err() && accepted.is_one() {
+        issuer.report_lookup(false, false);
+    }
+    Some(place.map_err(AuthnError::from))
 }
 
 /// Asks the issuers' caches. Whose cache knows a token once was chosen for it; it must be the choice among these
