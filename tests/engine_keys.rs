@@ -210,6 +210,46 @@ async fn row_169_a_reload_keeps_what_it_may_and_nothing_else() {
     assert_eq!(reason(&engine, &token, soon()).await, Reason::TokenSignature);
 }
 
+/// More new tokens than there is time for: they are refused before they are read, and known ones are not.
+#[tokio::test]
+async fn in_overload_new_tokens_are_refused_and_known_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("issuer.pem");
+    let key = Key::new("k1");
+    key.publish(&path);
+    let spec = issuer("shop", KeySource::Pem(vec![path]));
+    let (deps, lookups) = deps();
+    let turns = Arc::clone(&deps.turns);
+    let load = move || Ok(config(vec![guarded_rule("first", 0)], vec![spec.clone()]));
+    let engine = Engine::start(load, deps).await.unwrap();
+    let [known, new] = [key.token("https://shop.example"), key.token("https://shop.example")];
+    assert_ne!(known, new);
+    assert_eq!(reason(&engine, &known, soon()).await, Reason::Allowed);
+
+    // Of two seconds a quarter is long, and an eighth lasting.
+    turns.expect(Duration::from_secs(2));
+    let takes = [550, 300, 0].map(Duration::from_millis);
+    let waits = takes.map(|takes| turns.admit().unwrap().run(move || std::thread::sleep(takes)));
+    for wait in futures_util::future::join_all(waits).await {
+        wait.unwrap();
+    }
+    let mut few = Vec::new();
+    while let Ok(place) = turns.admit() {
+        few.push(place);
+        assert!(few.len() < 1000, "any number may wait");
+    }
+    lookups.0.lock().unwrap().clear();
+    assert_eq!(reason(&engine, &known, soon()).await, Reason::Allowed);
+    assert_eq!(reason(&engine, &new, soon()).await, Reason::Overloaded);
+    assert_eq!(reason(&engine, "not a token at all", soon()).await, Reason::TokenMalformed);
+    assert_eq!(reason(&engine, &"x".repeat(10_000), soon()).await, Reason::TokenTooLarge);
+    assert_eq!(*lookups.0.lock().unwrap(), [true, false]);
+    assert_eq!(Reason::Overloaded.http_status(), 503);
+
+    drop(few);
+    assert_eq!(reason(&engine, &new, soon()).await, Reason::Allowed, "there is room again");
+}
+
 /// An identity provider that answers its first `failures` requests with 500 and others with `body`; from `hang` on it
 /// takes connections and says nothing.
 async fn provider(body: String, failures: usize, hang: usize) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
