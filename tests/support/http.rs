@@ -99,8 +99,8 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     tls: Mutex<Option<TlsAcceptor>>,
     task: Mutex<JoinHandle<()>>,
-    /// The port while nobody listens there: without this another test might get it.
-    kept: Mutex<Option<TcpSocket>>,
+    /// Has the port from beginning to end, also while nobody listens there: without this another test might get it.
+    kept: Mutex<TcpSocket>,
 }
 
 struct Shared {
@@ -119,12 +119,13 @@ impl Server {
     }
 
     async fn listen(answer: Answer, tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let kept = keep("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = kept.local_addr().unwrap();
+        let listener = keep(address).unwrap().listen(1024).unwrap();
         let (answer, seen) = (Mutex::new(answer), watch::Sender::new(Vec::new()));
         let shared = Arc::new(Shared { answer, seen, connections: AtomicUsize::new(0) });
         let task = Mutex::new(tokio::spawn(accept(listener, Arc::clone(&shared), tls.clone())));
-        Self { address, shared, tls: Mutex::new(tls), task, kept: Mutex::default() }
+        Self { address, shared, tls: Mutex::new(tls), task, kept: Mutex::new(kept) }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -138,16 +139,15 @@ impl Server {
     /// Closes the port and every connection.
     pub(crate) async fn kill(&self) {
         self.task.lock().unwrap().abort();
-        // The port is free once nobody is let in any more.
+        // Until nobody is let in any more.
         while tokio::net::TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
         }
-        *self.kept.lock().unwrap() = Some(keep(self.address).unwrap());
     }
 
     /// Listens again, at the same place.
     pub(crate) async fn revive(&self) {
-        let kept = self.kept.lock().unwrap().take().expect("it was killed");
+        let kept = std::mem::replace(&mut *self.kept.lock().unwrap(), keep(self.address).unwrap());
         let listener = kept.listen(1024).unwrap();
         let tls = self.tls.lock().unwrap().clone();
         *self.task.lock().unwrap() = tokio::spawn(accept(listener, Arc::clone(&self.shared), tls));
@@ -348,10 +348,12 @@ pub(crate) fn outages() -> Vec<(&'static str, Answer)> {
     ]
 }
 
-/// Takes an address and does not listen there: whoever connects is refused.
+/// Takes an address, together with others who do it in this way, and does not listen there: as long as none of them does,
+/// whoever connects is refused.
 fn keep(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
