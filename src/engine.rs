@@ -95,6 +95,12 @@ impl Engine {
         snapshot.check(request, self.deps.clock.now(), begun..deadline, id, &self.deps.turns).await
     }
 
+    /// Whether a call is to be refused before it is looked at: there are more new tokens than there is time for, and known
+    /// ones do not come.
+    pub fn is_flooded(&self) -> bool {
+        self.deps.turns.is_flooded()
+    }
+
     /// What decides at the moment.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::answer::Answer;
+use crate::core::answer::{Answer, DecisionId};
 use crate::core::event::{Event, Events};
-use crate::core::reason::Fault;
+use crate::core::reason::{Fault, Reason};
 pub use exposition::Exposition;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::InFlight;
@@ -48,25 +48,33 @@ impl Recorder {
     /// Logged at `debug`; a denial that is the provider's, the operator's or our fault at `warn`, at most once in ten
     /// seconds for each reason, with the number of those that were passed over.
     pub fn decision(&self, answer: &Answer, took: Duration) {
-        let rule = answer.rule.as_deref().map(|rule| &*rule.name);
-        self.metrics.decision(rule, answer.reason, took);
+        self.record(answer.decision_id, answer.rule.as_deref().map(|rule| &*rule.name), answer.reason, took);
+    }
+
+    /// Records the refusal of a Check that was not looked at, as [`Recorder::decision`] does a decision.
+    pub fn refusal(&self, id: DecisionId, reason: Reason, took: Duration) {
+        self.record(id, None, reason, took);
+    }
+
+    fn record(&self, id: DecisionId, rule: Option<&str>, reason: Reason, took: Duration) {
+        self.metrics.decision(rule, reason, took);
         tracing::debug!(
-            decision = %answer.decision_id,
+            decision = %id,
             rule,
-            reason = answer.reason.code(),
+            reason = reason.code(),
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "decided"
         );
-        match answer.reason.fault() {
+        match reason.fault() {
             Fault::None | Fault::Caller => {}
             fault @ (Fault::Provider | Fault::Operator | Fault::Gate) => {
-                if let Some(denials) = self.faults.note(answer.reason, Instant::now()) {
+                if let Some(denials) = self.faults.note(reason, Instant::now()) {
                     tracing::warn!(
-                        reason = answer.reason.code(),
+                        reason = reason.code(),
                         fault = fault.as_str(),
                         denials,
                         last_rule = rule,
-                        last_decision = %answer.decision_id,
+                        last_decision = %id,
                         "denied, and not by the caller's fault"
                     );
                 }

@@ -10,52 +10,38 @@
 //!   millisecond. What they come to is answered after it, together;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
-//!   everybody waits long, for some time, there is more work than time. From then on all but the first few are told so
-//!   at once, until there was a while in which nobody had to be. Whoever is let in is served soon, and the time is spent
-//!   on answers that somebody still waits for;
-//! * to refuse costs time, too, and there may be any number to refuse. The few that wait have up to a fifth of the time then,
-//!   up to a tenth where calls come that need no turn.
+//!   everybody waits long, for some time, there is more work than time; a wait is long sooner where the queue grew
+//!   meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
+//!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for;
+//! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
+//!   what refusing leaves; a tenth where calls come that need no turn;
+//! * to find out what a call needs costs more than to refuse it. Where no place is free in overload, and of the calls that
+//!   found one none was of those that need no turn, the next is refused unread.
 //!
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
 
 mod pressure;
+mod taker;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use pressure::{Moment, Pressure};
+use pressure::{Moment, Pressure, Wait};
+use taker::Taker;
 
 /// How many may wait for each place in overload.
-const FEW: usize = 32;
-
-/// What calls that need no turn get of the time, as a multiple of what turns do …
-const OTHERS: u32 = 9;
-
-/// … and what is refused in overload gets where there are none.
-const REFUSED: u32 = 4;
+const FEW: usize = 24;
 
 /// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
 const MOST: Duration = Duration::from_millis(1);
-
-/// For how long turns follow on each other where there was no call that needs none …
-const SLICE: Duration = Duration::from_millis(1);
-
-/// … or, in overload, at least for this part of the time that decisions have …
-const LONG_SLICE: u32 = 40;
-
-/// … where there was none for so long.
-const LATELY: Duration = Duration::from_millis(5);
 
 /// Work that is expensive, done by turns. There is one in a process.
 #[derive(Debug)]
@@ -107,6 +93,8 @@ pub struct Overloaded;
 pub struct Place {
     turns: Arc<Turns>,
     since: u64,
+    /// How many had one before.
+    ahead: usize,
 }
 
 impl Place {
@@ -184,11 +172,32 @@ impl Turns {
     /// There is no prospect of one.
     pub fn admit(self: &Arc<Self>) -> Result<Place, Overloaded> {
         let now = self.now();
-        if self.waiting() >= FEW.saturating_mul(self.places) && self.pressure.is_on(now) {
+        if self.waiting() >= self.most() && self.pressure.is_on(now) {
             return Err(self.pressure.refuse(now));
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { turns: Arc::clone(self), since: now })
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        Ok(Place { turns: Arc::clone(self), since: now, ahead })
+    }
+
+    /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
+    /// as decisions may take all that were looked at needed one. If others came, some would be among those that are read
+    /// because a place is free.
+    pub fn is_flooded(&self) -> bool {
+        if self.waiting() < self.most() {
+            return false;
+        }
+        let now = self.now();
+        let is_flooded = self.pressure.is_on(now) && !self.found_at.is_within(self.pressure.part(1), now);
+        if is_flooded {
+            // It is one that was refused.
+            let _ = self.pressure.refuse(now);
+        }
+        is_flooded
+    }
+
+    /// How many may wait in overload.
+    fn most(&self) -> usize {
+        FEW.saturating_mul(self.places)
     }
 
     /// How many have a place.
@@ -203,7 +212,7 @@ impl Turns {
             if queue.takers == 0 {
                 self.pressure.free(self.now());
             }
-            tokio::spawn(Taker { turns: Arc::clone(self), has_left: false }.take_turns());
+            tokio::spawn(Taker::new(Arc::clone(self)).take_turns());
             queue.takers += 1;
         }
     }
@@ -212,57 +221,20 @@ impl Turns {
     fn take(&self, job: Job) -> Duration {
         let Job { place, work } = job;
         let now = self.now();
-        let waited = Duration::from_nanos(now.saturating_sub(place.since));
-        let admitted = self.pressure.judge(waited, 2 * self.round(), now);
+        let wait = Wait {
+            took: Duration::from_nanos(now.saturating_sub(place.since)),
+            for_others: 2 * self.round(),
+            grew: self.waiting() > place.ahead.saturating_add(1),
+        };
         drop(place);
+        let admitted = self.pressure.judge(&wait, now);
         let since = Instant::now();
         work(admitted);
         since.elapsed().min(MOST)
     }
 
-    /// Whether the next turn may follow on the last: the slice is not over, and nobody came who needs none.
-    fn may_go_on(&self) -> bool {
-        let now = self.now();
-        now < self.slice_end.load(Ordering::Relaxed)
-            && (self.is_found_lately(now) || self.others.load(Ordering::Relaxed) == self.looked.load(Ordering::Relaxed))
-    }
-
-    /// Whether there was lately a call that needs no turn.
-    fn is_found_lately(&self, now: u64) -> bool {
-        self.found_at.is_within(LATELY, now)
-    }
-
-    /// Lets calls go first that need no turn, round by round, until there was none in a round or they had the time that is
-    /// owed. What is owed to nobody is not owed.
-    async fn let_others_go_first(&self, owed: Duration) {
-        let mut seen = self.others.load(Ordering::Relaxed);
-        let begun = self.now();
-        let (given, now) = loop {
-            let left = self.now();
-            if self.pressure.is_on(left) && !self.is_found_lately(left) {
-                once_each().await;
-            } else {
-                yield_now().await;
-            }
-            let now = self.now();
-            self.round.store(now.saturating_sub(left), Ordering::Relaxed);
-            let before = std::mem::replace(&mut seen, self.others.load(Ordering::Relaxed));
-            let given = Duration::from_nanos(now.saturating_sub(begun));
-            if seen == before || given >= owed {
-                break (given, now);
-            }
-        };
-        if self.looked.swap(seen, Ordering::Relaxed) != seen {
-            self.found_at.set(now);
-        }
-        let slice = if self.is_found_lately(now) {
-            given / OTHERS
-        } else if self.pressure.is_on(now) {
-            self.pressure.part(LONG_SLICE).max(given / REFUSED)
-        } else {
-            SLICE
-        };
-        self.slice_end.store(now.saturating_add(as_nanos(slice)), Ordering::Relaxed);
+    fn next(&self) -> Option<Job> {
+        self.queue().jobs.pop_front()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -278,68 +250,6 @@ impl Turns {
     fn now(&self) -> u64 {
         as_nanos(self.begun.elapsed()).max(1)
     }
-}
-
-/// Takes turns. However it ends, another may begin.
-struct Taker {
-    turns: Arc<Turns>,
-    has_left: bool,
-}
-
-impl Taker {
-    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
-    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
-    async fn take_turns(mut self) {
-        let turns = Arc::clone(&self.turns);
-        let mut owed = Duration::ZERO;
-        loop {
-            if !turns.may_go_on() {
-                turns.let_others_go_first(std::mem::take(&mut owed)).await;
-            }
-            let job = turns.queue().jobs.pop_front();
-            if let Some(job) = job {
-                owed += OTHERS * turns.take(job);
-                continue;
-            }
-            // Whoever was ready to has asked by then.
-            yield_now().await;
-            turns.pressure.looked(turns.now());
-            let mut queue = turns.queue();
-            if queue.jobs.is_empty() {
-                queue.takers -= 1;
-                self.has_left = true;
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Taker {
-    fn drop(&mut self) {
-        if self.has_left {
-            return;
-        }
-        // The runtime ends. Those who wait learn that nothing comes.
-        let mut queue = self.turns.queue();
-        queue.takers -= 1;
-        let left = if queue.takers == 0 { std::mem::take(&mut queue.jobs) } else { VecDeque::new() };
-        drop(queue);
-        drop(left);
-    }
-}
-
-/// Lets every task go on once that is ready. What [`yield_now`] waits for, that all of them have nothing more to do, may
-/// take long where there is too much of it; but it looks, too, what came meanwhile.
-async fn once_each() {
-    let mut is_over = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut is_over, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn as_nanos(time: Duration) -> u64 {

@@ -48,9 +48,14 @@ struct Scripted {
     begun: AtomicUsize,
     /// Lets calls for `/wait` go on, one a permit.
     release: Semaphore,
+    flooded: AtomicBool,
 }
 
 impl Decide for Scripted {
+    fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::SeqCst)
+    }
+
     async fn decide(&self, request: RawRequest<'_>, _: Instant) -> Answer {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let path = request.path.to_owned();
@@ -88,7 +93,8 @@ struct Gate {
 
 async fn serve(spec: &ServerSpec) -> Gate {
     let server = Server::bind(spec).await.unwrap();
-    let decider = Arc::new(Scripted { begun: AtomicUsize::new(0), release: Semaphore::new(0) });
+    let decider =
+        Arc::new(Scripted { begun: AtomicUsize::new(0), release: Semaphore::new(0), flooded: AtomicBool::new(false) });
     let (recorder, health) = (Arc::new(Recorder::default()), Health::new());
     let addresses = server.addresses();
     let running = server.run(Arc::clone(&decider), Arc::clone(&recorder), health.clone());
@@ -615,6 +621,22 @@ async fn load_that_is_shed_is_a_denial_in_an_rpc_that_succeeds() {
     }
     assert_eq!(header(client.check(question("/allow")).await.unwrap().get_ref(), "x-direction"), "Inbound");
     assert_eq!(gate.count("tollgate_checks_in_flight", ""), 0);
+}
+
+#[tokio::test]
+async fn in_a_flood_calls_are_refused_before_anybody_decides() {
+    let gate = gate().await;
+    let mut client = gate.client();
+    gate.decider.flooded.store(true, Ordering::SeqCst);
+    for _ in 0..10 {
+        let refused = client.check(question("/allow")).await.unwrap().into_inner();
+        assert_eq!(refused.status.as_ref().unwrap().code, Code::Unavailable as i32);
+        assert_eq!(denial(&refused), (503, "overloaded".to_owned()));
+    }
+    assert_eq!(gate.decider.begun.load(Ordering::SeqCst), 0);
+    assert_eq!(gate.decisions("reason=\"overloaded\""), 10);
+    gate.decider.flooded.store(false, Ordering::SeqCst);
+    assert_eq!(header(client.check(question("/allow")).await.unwrap().get_ref(), "x-direction"), "Inbound");
 }
 
 #[tokio::test]

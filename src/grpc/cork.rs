@@ -4,8 +4,11 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::task::Poll;
+
+/// Bytes that a connection reads in one turn before others have theirs, about: some dozen calls.
+pub(super) const MOST: usize = 64 * 1024;
 
 const OPEN: u8 = 0;
 const HELD: u8 = 1;
@@ -23,6 +26,8 @@ struct State {
     hold: AtomicU8,
     blocked: AtomicBool,
     heard: AtomicBool,
+    /// Bytes read in this turn.
+    read: AtomicUsize,
 }
 
 impl Cork {
@@ -35,9 +40,16 @@ impl Cork {
         is_held
     }
 
-    /// Says that something came from the peer.
-    pub(super) fn heard(&self) {
+    /// Says that so many bytes came from the peer.
+    pub(super) fn heard(&self, bytes: usize) {
         self.0.heard.store(true, Ordering::Relaxed);
+        self.0.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more may be read in this turn of the connection's task. HTTP/2 reads all there is before it hands out the
+    /// first call, and where calls come faster than they are answered there is always more.
+    pub(super) fn may_read(&self) -> bool {
+        self.0.read.load(Ordering::Relaxed) < MOST
     }
 
     /// Says whether an attempt to send, which was not held, has to be made again.
@@ -52,6 +64,7 @@ impl Cork {
     pub(super) async fn around<C: Future>(&self, mut connection: Pin<&mut C>) -> C::Output {
         let mut is_last = false;
         poll_fn(|cx| {
+            self.0.read.store(0, Ordering::Relaxed);
             if !is_last {
                 self.0.heard.store(false, Ordering::Relaxed);
                 let first = if self.0.blocked.load(Ordering::Relaxed) { OPEN } else { HELD };

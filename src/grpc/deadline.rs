@@ -1,7 +1,7 @@
 //! When an answer is due.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,8 +47,7 @@ impl Due {
     }
 
     /// What `work` comes to, if it comes in time. Most of it is done at once: a timer is for what is not.
-    pub(super) async fn bound<T>(self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    pub(super) async fn bound<T>(self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         match futures_util::poll!(work.as_mut()) {
             Poll::Ready(done) => Some(done),
             Poll::Pending => timeout_at(self.by, work).await.ok(),

@@ -11,12 +11,14 @@
 
 mod fields;
 mod message;
+mod prepared;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use self::message::{Field, Message};
+pub use self::prepared::Prepared;
 use super::wire;
 use crate::core::answer::{AllowedRequest, Answer, DeniedResponse, Verdict};
 use crate::core::guard::AUTHORIZATION;

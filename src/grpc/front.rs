@@ -2,11 +2,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
+use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
@@ -16,16 +18,13 @@ use tonic::service::Routes;
 use tower::Service as _;
 
 use super::deadline::Due;
-use super::message::Begun;
+use super::encode::Prepared;
+use super::message::{self, Begun};
 use super::reply::Reply;
 use super::service::{CheckService, Decide};
 use super::wire::CHECK_PATH;
 use super::wire::server::authorization_server::AuthorizationServer;
 use crate::core::reason::Reason;
-
-/// Longest wait for the rest of a message that will not be looked at. Answering in the middle of it would end the
-/// stream with a reset, which some clients take for a failure.
-const LAST_BYTES: Duration = Duration::from_millis(10);
 
 /// The header that says how messages are compressed. Here none is.
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -40,6 +39,10 @@ pub(super) struct Front<D> {
     /// Places of calls in flight, in the whole process.
     places: Arc<Semaphore>,
     max_message_bytes: usize,
+    /// Denials of calls that nobody looks at: there is too much to do …
+    overloaded: Prepared,
+    /// … or no time.
+    late: Prepared,
 }
 
 impl<D> fmt::Debug for Front<D> {
@@ -57,15 +60,26 @@ impl<D: Decide> Front<D> {
     ) -> Self {
         let check = Arc::new(check);
         let server = AuthorizationServer::from_arc(Arc::clone(&check)).max_decoding_message_size(max_message_bytes);
-        Self { check, server, routes, places, max_message_bytes }
+        let [overloaded, late] = [Reason::Overloaded, Reason::DeadlineExceeded].map(Prepared::new);
+        Self { check, server, routes, places, max_message_bytes, overloaded, late }
     }
 
-    /// Answers a call.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    /// Answers a call. What comes of this is small, and lets go of the call's headers at once: where calls wait there are
+    /// many of them.
+    pub(super) fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Reply>, Infallible>> + Send {
         if request.uri().path() == CHECK_PATH {
-            return Ok(self.check(request).await);
+            let (mut head, body) = request.into_parts();
+            let due = Due::of(&mut head.headers, Instant::now(), self.check.limit);
+            return Either::Left(self.check(head.headers.remove(GRPC_ENCODING), body, due));
         }
-        let answered = Box::pin(self.routes.clone().call(request.map(tonic::body::Body::new)));
+        Either::Right(Box::pin(self.route(request)))
+    }
+
+    async fn route(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+        let answered = self.routes.clone().call(request.map(tonic::body::Body::new));
         // Until the answer begins, that is: who watches health may do so for ever.
         match timeout(self.check.limit, answered).await {
             Ok(answered) => answered.map(Reply::of_tonic),
@@ -73,49 +87,63 @@ impl<D: Decide> Front<D> {
         }
     }
 
-    async fn check(&self, mut request: Request<Incoming>) -> Response<Reply> {
-        let due = Due::of(request.headers_mut(), Instant::now(), self.check.limit);
+    async fn check(
+        self: Arc<Self>,
+        encoding: Option<HeaderValue>,
+        mut body: Incoming,
+        due: Due,
+    ) -> Result<Response<Reply>, Infallible> {
         let _in_flight = self.check.recorder.in_flight();
-        let Ok(_place) = self.places.try_acquire() else {
-            return self.refuse(Reason::Overloaded, due, request.into_body()).await;
-        };
+        let place = self.places.try_acquire();
+        if place.is_err() || self.check.decider.is_flooded() {
+            return Ok(self.refuse(&self.overloaded, due, body));
+        }
         if due.is_hopeless() {
-            return self.refuse(Reason::DeadlineExceeded, due, request.into_body()).await;
+            return Ok(self.refuse(&self.late, due, body));
         }
-        let (head, mut body) = request.into_parts();
-        let is_plain = !head.headers.contains_key(GRPC_ENCODING);
-        let Some(first) = due.bound(body.frame()).await else {
-            return Reply::frame(self.check.refuse(Reason::DeadlineExceeded, due));
+        let Some(first) = due.bound(pin!(body.frame())).await else {
+            return Ok(Reply::frame(self.check.refuse(&self.late, due)));
         };
-        let body = Begun::new(first, body);
-        if let Some(message) = body.whole(self.max_message_bytes).filter(|_| is_plain) {
-            return match self.check.answer(&message, due).await {
-                Ok(frame) => Reply::frame(frame),
-                Err(status) => Reply::of_tonic(status.into_http()),
-            };
+        let is_alone = body.is_end_stream() && encoding.is_none();
+        let Some(message) = message::whole(first.as_ref(), self.max_message_bytes).filter(|_| is_alone) else {
+            return Ok(Box::pin(self.check_in_pieces(encoding, Begun::new(first, body), due)).await);
+        };
+        Ok(match self.check.answer(&message, due).await {
+            Ok(frame) => Reply::frame(frame),
+            Err(status) => Reply::of_tonic(status.into_http()),
+        })
+    }
+
+    /// Has tonic put a message together, or say what is wrong with it.
+    async fn check_in_pieces(&self, encoding: Option<HeaderValue>, body: Begun, due: Due) -> Response<Reply> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = Uri::from_static(CHECK_PATH);
+        if let Some(encoding) = encoding {
+            request.headers_mut().insert(GRPC_ENCODING, encoding);
         }
-        let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(due);
-        let mut server = self.server.clone();
         // The service keeps the time of a decision itself. This is about a message that does not end.
-        match due.bound(Box::pin(server.call(request))).await {
+        match due.bound(pin!(self.server.clone().call(request))).await {
             Some(Ok(response)) => Reply::of_tonic(response),
             Some(Err(never)) => match never {},
-            None => Reply::frame(self.check.refuse(Reason::DeadlineExceeded, due)),
+            None => Reply::frame(self.check.refuse(&self.late, due)),
         }
     }
 
-    async fn refuse(&self, reason: Reason, due: Due, body: Incoming) -> Response<Reply> {
-        let frame = self.check.refuse(reason, due);
-        if !body.is_end_stream() {
-            let _ = timeout(LAST_BYTES, skip(body, self.max_message_bytes)).await;
+    /// Refuses a call whose message is not looked at. The rest of it may come after the answer: a stream that ended in the
+    /// middle of it would end with a reset, which some clients take for a failure, and of which a connection bears only so
+    /// many.
+    fn refuse(&self, prepared: &Prepared, due: Due, mut body: Incoming) -> Response<Reply> {
+        let most = self.max_message_bytes;
+        if skip(&mut body, most).now_or_never().is_none() {
+            tokio::spawn(async move { due.bound(pin!(skip(&mut body, most))).await });
         }
-        Reply::frame(frame)
+        Reply::frame(self.check.refuse(prepared, due))
     }
 }
 
 /// Reads on to the end, but no more than `most` bytes.
-async fn skip(mut body: Incoming, most: usize) {
+async fn skip(body: &mut Incoming, most: usize) {
     let mut bytes = 0usize;
     while !body.is_end_stream() && bytes <= most {
         let Some(Ok(frame)) = body.frame().await else { return };

@@ -8,6 +8,15 @@ use hyper::body::{Body, Frame, Incoming};
 
 use super::reply::PREFIX;
 
+/// The message in a body's first frame, where it is whole, uncompressed and no longer than `most`: as Envoy sends it.
+pub(super) fn whole(first: Option<&Result<Frame<Bytes>, hyper::Error>>, most: usize) -> Option<Bytes> {
+    let data = first?.as_ref().ok()?.data_ref()?;
+    let (mut prefix, message) = data.split_at_checked(PREFIX)?;
+    let (compressed, length) = (prefix.get_u8(), prefix.get_u32());
+    let is_whole = compressed == 0 && usize::try_from(length) == Ok(message.len()) && message.len() <= most;
+    is_whole.then(|| data.slice(PREFIX..))
+}
+
 /// The body of a call of which the beginning was read.
 #[derive(Debug)]
 pub(super) struct Begun {
@@ -18,17 +27,6 @@ pub(super) struct Begun {
 impl Begun {
     pub(super) fn new(first: Option<Result<Frame<Bytes>, hyper::Error>>, rest: Incoming) -> Self {
         Self { first, rest }
-    }
-
-    /// The message, where it came whole, alone, uncompressed and no longer than `most`: as Envoy sends it. Anything
-    /// else is left as it is.
-    pub(super) fn whole(&self, most: usize) -> Option<Bytes> {
-        let Some(Ok(frame)) = &self.first else { return None };
-        let data = frame.data_ref().filter(|_| self.rest.is_end_stream())?;
-        let (mut prefix, message) = data.split_at_checked(PREFIX)?;
-        let (compressed, length) = (prefix.get_u8(), prefix.get_u32());
-        let is_whole = compressed == 0 && usize::try_from(length) == Ok(message.len()) && message.len() <= most;
-        is_whole.then(|| data.slice(PREFIX..))
     }
 }
 

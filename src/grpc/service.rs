@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::deadline::Due;
+use super::encode::Prepared;
 use super::reply::PREFIX;
 use super::wire::server::authorization_server::Authorization;
 use super::{decode, encode};
@@ -26,11 +28,20 @@ use crate::telemetry::Recorder;
 pub trait Decide: Send + Sync + 'static {
     /// Decides. An answer after `deadline` is not waited for; dropping the future must be harmless.
     fn decide(&self, request: RawRequest<'_>, deadline: Instant) -> impl Future<Output = Answer> + Send;
+
+    /// Whether there is so much to do that the next call is to be refused before anybody looks at it.
+    fn is_flooded(&self) -> bool {
+        false
+    }
 }
 
 impl Decide for Engine {
     fn decide(&self, request: RawRequest<'_>, deadline: Instant) -> impl Future<Output = Answer> + Send {
         self.check(request, deadline)
+    }
+
+    fn is_flooded(&self) -> bool {
+        self.is_flooded()
     }
 }
 
@@ -69,8 +80,11 @@ impl<D: Decide> CheckService<D> {
     }
 
     /// Answers without having looked at the message: no time, no room.
-    pub(super) fn refuse(&self, reason: Reason, due: Due) -> Bytes {
-        self.record(&refusal(reason, false), due)
+    pub(super) fn refuse(&self, prepared: &Prepared, due: Due) -> Bytes {
+        let id = DecisionId(rand::random());
+        let frame = prepared.frame(id);
+        self.recorder.refusal(id, prepared.reason(), due.since.elapsed());
+        frame
     }
 
     async fn decide(&self, message: &[u8], due: Due) -> Result<Answer, Status> {
@@ -86,7 +100,7 @@ impl<D: Decide> CheckService<D> {
         if !self.trusted {
             (request.principal, request.certificate) = ("", "");
         }
-        let answer = due.bound(self.decider.decide(request, due.by)).await;
+        let answer = due.bound(pin!(self.decider.decide(request, due.by))).await;
         Ok(answer.unwrap_or_else(|| refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message))))
     }
 

@@ -41,9 +41,14 @@ impl<I> Taken<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Taken<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.cork.may_read() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if read.is_ready() {
-            self.cork.heard();
+            self.cork.heard(buf.filled().len().saturating_sub(before));
         }
         read
     }
@@ -81,6 +86,31 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
+    use crate::grpc::cork::MOST;
+
+    /// Whatever there is to read, others have their turn: a task that read on would not end.
+    #[tokio::test]
+    async fn in_one_turn_no_more_is_read_than_is_due() {
+        const CHUNK: usize = 16 * 1024;
+        let (near, mut far) = duplex(8 * MOST);
+        far.write_all(&vec![7; 4 * MOST]).await.unwrap();
+        let cork = Cork::default();
+        let mut near = Taken::new(near, cork.clone(), Duration::from_secs(60));
+        let (mut chunk, mut turns) = (vec![0; CHUNK], Vec::new());
+        let reading = std::future::poll_fn(|cx| {
+            turns.push(0);
+            loop {
+                let mut buf = ReadBuf::new(&mut chunk);
+                ready!(Pin::new(&mut near).poll_read(cx, &mut buf)).unwrap();
+                *turns.last_mut().unwrap() += buf.filled().len();
+                if turns.iter().sum::<usize>() == 4 * MOST {
+                    return Poll::Ready(());
+                }
+            }
+        });
+        tokio::time::timeout(Duration::from_secs(60), cork.around(std::pin::pin!(reading))).await.unwrap();
+        assert_eq!(turns, [MOST; 4]);
+    }
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {

@@ -11,6 +11,9 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(150);
 /// A wait that is long, as a part of that time.
 pub(super) const LONG: u32 = 4;
 
+/// A wait that is long where more came meanwhile than were served. Where fewer did, many came at once.
+pub(super) const LONG_AND_MORE: u32 = 12;
+
 /// For which part everybody must have waited long before that is taken for more than a burst. So long must the queue last,
 /// too, for a refusal to say that it still is.
 pub(super) const LASTING: u32 = 8;
@@ -20,6 +23,17 @@ pub(super) const STALE: u32 = 12;
 
 /// … and for which part there must be no sign of too much to do before it is over.
 const QUIET: u32 = 2;
+
+/// A wait that is over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wait {
+    /// From when a place was taken.
+    pub(super) took: Duration,
+    /// Of that, what was for others.
+    pub(super) for_others: Duration,
+    /// Whether more wait now than did when the place was taken.
+    pub(super) grew: bool,
+}
 
 /// What is known of the waits so far. Times are nanoseconds since the same beginning, never 0.
 #[derive(Debug)]
@@ -77,12 +91,12 @@ impl Pressure {
         }
     }
 
-    /// Judges a wait that is over, of which so much was for others.
-    pub(super) fn judge(&self, waited: Duration, for_others: Duration, now: u64) -> Result<(), Overloaded> {
-        if waited > self.part(STALE) + for_others && self.is_on(now) {
+    /// Judges a wait that is over.
+    pub(super) fn judge(&self, wait: &Wait, now: u64) -> Result<(), Overloaded> {
+        if wait.took > self.part(STALE) + wait.for_others && self.is_on(now) {
             return Err(self.refuse(now));
         }
-        if waited <= self.part(LONG) {
+        if wait.took <= self.part(if wait.grew { LONG_AND_MORE } else { LONG }) {
             self.long_since.clear();
         } else if !self.long_since.is_set() {
             self.long_since.set(now);

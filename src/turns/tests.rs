@@ -1,9 +1,12 @@
+mod overload;
+
 use std::pin::Pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
-use super::pressure::{LASTING, PATIENCE, STALE};
+use super::pressure::PATIENCE;
+use super::taker::{LATELY, OTHERS, SLICE, once_each};
 use super::*;
 
 /// What a signature takes, about.
@@ -36,22 +39,6 @@ fn ask<T: Send + 'static>(
 /// A turn that takes so long.
 async fn turn(turns: &Arc<Turns>, takes: Duration) -> Result<(), Overloaded> {
     turns.admit()?.run(move || pass(takes)).await
-}
-
-/// Judges a wait of this length that is over.
-fn judge(turns: &Turns, waited: Duration) -> Result<(), Overloaded> {
-    turns.pressure.judge(waited, Duration::ZERO, turns.now())
-}
-
-/// Turns that are in overload from now on.
-fn pressed() -> Arc<Turns> {
-    let turns = turns();
-    pass(2 * PATIENCE);
-    judge(&turns, PATIENCE / 2).unwrap();
-    pass(PATIENCE / LASTING);
-    judge(&turns, PATIENCE / 2).unwrap();
-    assert!(turns.pressure.is_on(turns.now()));
-    turns
 }
 
 #[tokio::test]
@@ -118,119 +105,18 @@ async fn a_burst_that_waited_long_and_is_served_quickly_is_no_overload() {
     }
 }
 
-/// Where decisions have much time, so have those that wait for a turn.
 #[tokio::test]
-async fn what_is_long_is_a_part_of_what_decisions_have() {
-    for (patience, is_long) in [(PATIENCE, true), (100 * PATIENCE, false)] {
-        let turns = turns();
-        turns.expect(patience);
-        pass(2 * PATIENCE);
-        judge(&turns, PATIENCE / 2).unwrap();
-        pass(PATIENCE / LASTING);
-        judge(&turns, PATIENCE / 2).unwrap();
-        assert_eq!(turns.pressure.is_on(turns.now()), is_long);
-    }
-}
-
-#[tokio::test]
-async fn one_who_did_not_wait_long_says_that_not_everybody_does() {
+async fn a_look_around_ends_where_there_is_always_more_to_do() {
     let turns = turns();
-    pass(PATIENCE);
-    for between in [true, false] {
-        judge(&turns, PATIENCE / 2).unwrap();
-        if between {
-            judge(&turns, Duration::ZERO).unwrap();
-        }
-        assert_eq!(turns.pressure.all_wait_long(), !between);
-    }
-    // Nor does everybody wait where nobody does any more.
-    turn(&turns, Duration::ZERO).await.unwrap();
-    yield_now().await;
-    assert!(!turns.pressure.all_wait_long());
-}
-
-#[tokio::test]
-async fn in_overload_few_may_wait_and_none_for_long() {
-    let turns = pressed();
-    assert_eq!(judge(&turns, PATIENCE / STALE + Duration::from_millis(1)), Err(Overloaded));
-    assert_eq!(judge(&turns, PATIENCE / STALE / 2), Ok(()));
-    let few: Vec<_> = (0..FEW).map(|_| turns.admit().unwrap()).collect();
-    assert_eq!(turns.admit().map(drop), Err(Overloaded));
-    drop(few);
-    assert!(turns.admit().is_ok());
-}
-
-#[tokio::test]
-async fn in_overload_whoever_is_let_in_is_served() {
-    let turns = pressed();
-    let (mut asking, mut refused) = (Vec::new(), 0);
-    // For longer than overload lasts by itself.
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        for _ in 0..3 * FEW {
-            match ask(&turns, || pass(TURN)) {
-                Ok(one) => asking.push(one),
-                Err(Overloaded) => refused += 1,
-            }
-        }
-        yield_now().await;
-    }
-    assert!(turns.pressure.is_on(turns.now()));
-    let let_in = asking.len();
-    assert!(refused >= let_in, "{let_in} were let in, {refused} refused");
-    let served = futures_util::future::join_all(asking).await.into_iter().filter(Result::is_ok).count();
-    // The machine may have been busy with something else for a while.
-    assert!(served * 2 >= let_in, "{let_in} were let in, {served} served");
-}
-
-/// More than a few at once, again and again, and nobody in between.
-#[tokio::test]
-async fn bursts_do_not_keep_an_overload_up() {
-    for pause in [Duration::from_millis(1), PATIENCE / 4] {
-        let turns = pressed();
-        let since = Instant::now();
-        let mut refused = 0;
-        while turns.pressure.is_on(turns.now()) {
-            assert!(since.elapsed() < 2 * PATIENCE, "it lasts for ever");
-            let burst: Vec<_> = (0..2 * FEW).map(|_| ask(&turns, || ())).collect();
-            for asking in burst {
-                match asking {
-                    Ok(asking) => asking.await.unwrap(),
-                    Err(Overloaded) => refused += 1,
-                }
-            }
-            tokio::time::sleep(pause).await;
-        }
-        assert!(refused > 0);
-    }
-}
-
-/// The same where there is always something to do in between, but never too much.
-#[tokio::test]
-async fn bursts_among_others_do_not_either() {
-    let turns = pressed();
-    let steady = tokio::spawn({
-        let turns = Arc::clone(&turns);
-        async move {
-            loop {
-                let both = [ask(&turns, || pass(TURN)), ask(&turns, || pass(TURN))];
-                for asking in both.into_iter().flatten() {
-                    // It may be told that it came too late.
-                    let _ = asking.await;
-                }
-                yield_now().await;
-            }
+    assert!(turns.look_around().await, "nobody else was there");
+    let busy = tokio::spawn(async {
+        loop {
+            pass(TURN);
+            once_each().await;
         }
     });
-    let since = Instant::now();
-    let mut refused = 0;
-    while turns.pressure.is_on(turns.now()) {
-        assert!(since.elapsed() < 3 * PATIENCE, "it lasts for ever");
-        refused += (0..2 * FEW).filter(|_| ask(&turns, || ()).is_err()).count();
-        tokio::time::sleep(PATIENCE / 4).await;
-    }
-    assert!(refused > 0);
-    steady.abort();
+    assert!(!turns.look_around().await, "not all of it was seen");
+    busy.abort();
 }
 
 #[test]
@@ -247,38 +133,6 @@ fn those_who_wait_when_the_runtime_ends_learn_that_nothing_comes() {
     // Another one serves as the first did.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(turn(&turns, Duration::ZERO)).unwrap();
-}
-
-/// Tasks that are always ready do not get between the turns of a slice.
-#[tokio::test]
-async fn in_overload_turns_have_their_share_whatever_is_to_be_refused() {
-    let turns = pressed();
-    let polls = Arc::new(AtomicU64::new(0));
-    let busy: Vec<_> = (0..4)
-        .map(|_| {
-            let polls = Arc::clone(&polls);
-            tokio::spawn(async move {
-                loop {
-                    pass(TURN);
-                    polls.fetch_add(1, Ordering::Relaxed);
-                    once_each().await;
-                }
-            })
-        })
-        .collect();
-    let mut asking = Vec::new();
-    for _ in 0..10 {
-        let polls = Arc::clone(&polls);
-        asking.push(ask(&turns, move || (pass(TURN), polls.load(Ordering::Relaxed)).1).unwrap());
-    }
-    let mut seen = Vec::new();
-    for one in asking {
-        seen.push(one.await.unwrap());
-    }
-    seen.dedup();
-    // A slice has room for all ten; the machine may have been busy with something else.
-    assert!(seen.len() <= 4, "{seen:?}");
-    busy.iter().for_each(JoinHandle::abort);
 }
 
 /// A task that is always ready, as that of a connection is on which calls come that need no turn.

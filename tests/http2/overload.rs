@@ -112,6 +112,35 @@ async fn row_216_calls_beyond_the_room_are_shed_at_once_and_there_is_room_again_
     }
 }
 
+/// Calls that are refused before their message is there: the answer comes first, and the rest of each call is taken as if
+/// there had been none. More of them than a connection bears resets.
+#[tokio::test]
+async fn row_216_a_message_that_comes_after_the_refusal_resets_nothing() {
+    let gate = Asking::start(1).await;
+    let mut admitted = Wire::greet(gate.address).await;
+    admitted.send(&call(1, &fixture::opaque(0))).await;
+    gate.in_flight(1).await;
+    let mut shed = Wire::greet(gate.address).await;
+    for first in (0..2_000).step_by(100) {
+        let ids = || streams(100).map(|id| id + 2 * first);
+        shed.send(&ids().flat_map(open).collect::<Vec<u8>>()).await;
+        let mut ended = 0;
+        while ended < 100 {
+            let frame = shed.until(|frame| frame.ends(frame.stream) || frame.kind == kind::GOAWAY).await.unwrap();
+            assert_eq!(frame.kind, kind::HEADERS, "the end of an answer");
+            ended += 1;
+        }
+        let messages = ids().flat_map(|id| frame(kind::DATA, flag::END_STREAM, id, &bearer("late")));
+        shed.send(&messages.collect::<Vec<u8>>()).await;
+    }
+    // Everything before it was read by then.
+    shed.send(&call(4_001, &fixture::opaque(1))).await;
+    let last = shed.until(|frame| frame.ends(4_001) || frame.kind == kind::RST_STREAM).await.unwrap();
+    assert_eq!((last.kind, last.stream), (kind::HEADERS, 4_001));
+    gate.let_answer.send(true).unwrap();
+    gate.in_flight(0).await;
+}
+
 /// Callers that give up while the issuer is asked: by taking back the call, or by going away.
 #[tokio::test]
 async fn row_214_who_gives_up_while_the_issuer_is_asked_leaves_nothing_behind() {
