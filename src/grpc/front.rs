@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -25,6 +26,9 @@ use super::service::{CheckService, Decide};
 use super::wire::CHECK_PATH;
 use super::wire::server::authorization_server::AuthorizationServer;
 use crate::core::reason::Reason;
+
+/// Longest wait for the rest of a message that is not looked at.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// The header that says how messages are compressed. Here none is.
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -136,7 +140,7 @@ impl<D: Decide> Front<D> {
     fn refuse(&self, prepared: &Prepared, due: Due, mut body: Incoming) -> Response<Reply> {
         let most = self.max_message_bytes;
         if skip(&mut body, most).now_or_never().is_none() {
-            tokio::spawn(async move { due.bound(pin!(skip(&mut body, most))).await });
+            tokio::spawn(async move { timeout(LAST_BYTES, skip(&mut body, most)).await });
         }
         Reply::frame(self.check.refuse(prepared, due))
     }

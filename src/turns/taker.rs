@@ -45,9 +45,10 @@ impl Turns {
         self.found_at.is_within(LATELY, now)
     }
 
-    /// Lets calls go first that need no turn, round by round, until there was none in a round or they had the time that is
-    /// owed. What is owed to nobody is not owed. Whether all that was ready had its time.
-    async fn let_others_go_first(&self, owed: Duration) -> bool {
+    /// After turns that took so long: lets calls go first that need no turn, round by round, until there was none in a round
+    /// or they had the time that is owed to them; in overload those, too, that are still to be looked at. What is owed to
+    /// nobody is not owed. Whether all that was ready had its time.
+    async fn let_others_go_first(&self, took: Duration) -> bool {
         let mut seen = self.others.load(Ordering::Relaxed);
         let begun = self.now();
         let (given, now, saw_all) = loop {
@@ -57,7 +58,12 @@ impl Turns {
             self.round.store(now.saturating_sub(left), Ordering::Relaxed);
             let before = std::mem::replace(&mut seen, self.others.load(Ordering::Relaxed));
             let given = Duration::from_nanos(now.saturating_sub(begun));
-            if seen == before || given >= owed {
+            let owed = match (seen != before, saw_all) {
+                (true, _) => OTHERS * took,
+                (false, false) if self.pressure.is_on(now) => REFUSED * took,
+                (false, _) => Duration::ZERO,
+            };
+            if given >= owed {
                 break (given, now, saw_all);
             }
         };
@@ -110,12 +116,12 @@ impl Taker {
     /// refuse are always ready where there are too many of them, and each would have its time between two turns.
     pub(super) async fn take_turns(mut self) {
         let turns = Arc::clone(&self.turns);
-        let mut owed = Duration::ZERO;
+        let mut took = Duration::ZERO;
         loop {
             let mut next = if turns.may_go_on() { turns.next() } else { None };
             if next.is_none() {
                 let nobody_waits = turns.queue().jobs.is_empty();
-                let saw_all = turns.let_others_go_first(std::mem::take(&mut owed)).await;
+                let saw_all = turns.let_others_go_first(std::mem::take(&mut took)).await;
                 if nobody_waits && saw_all {
                     // Whoever was ready to has asked by now.
                     turns.pressure.looked(turns.now());
@@ -123,7 +129,7 @@ impl Taker {
                 next = turns.next();
             }
             if let Some(job) = next {
-                owed += OTHERS * turns.take(job);
+                took += turns.take(job);
                 continue;
             }
             let mut queue = turns.queue();
