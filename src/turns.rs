@@ -16,7 +16,7 @@
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
 //!   what refusing leaves; a tenth where calls come that need no turn;
 //! * to find out what a call needs costs more than to refuse it. Where no place is free in overload, and of the calls that
-//!   found one none was of those that need no turn, the next is refused unread.
+//!   were read lately none was of those that need no turn, most are refused unread.
 //!
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
@@ -40,6 +40,9 @@ use taker::Taker;
 /// How many may wait for each place in overload.
 const FEW: usize = 24;
 
+/// Of so many calls that would be refused unread one is read.
+const SAMPLE: usize = 16;
+
 /// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
 const MOST: Duration = Duration::from_millis(1);
 
@@ -57,10 +60,8 @@ pub struct Turns {
     /// How many there were when they were looked for, and when some were found.
     looked: AtomicU64,
     found_at: Moment,
-    /// Until when turns follow on each other, in nanoseconds since the beginning.
-    slice_end: AtomicU64,
-    /// Nanoseconds that looking took, with all that was done meanwhile.
-    round: AtomicU64,
+    /// Calls that would have been refused unread; some of them are read.
+    unread: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -151,8 +152,7 @@ impl Turns {
             others: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             found_at: Moment::default(),
-            slice_end: AtomicU64::new(0),
-            round: AtomicU64::new(0),
+            unread: AtomicUsize::new(0),
         }
     }
 
@@ -180,19 +180,22 @@ impl Turns {
     }
 
     /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
-    /// as decisions may take all that were looked at needed one. If others came, some would be among those that are read
-    /// because a place is free.
+    /// as decisions may take none was seen that needs none. That they come is seen among the calls that find a place, and
+    /// among a few that are read all the same, whoever takes the places.
     pub fn is_flooded(&self) -> bool {
         if self.waiting() < self.most() {
             return false;
         }
         let now = self.now();
-        let is_flooded = self.pressure.is_on(now) && !self.found_at.is_within(self.pressure.part(1), now);
-        if is_flooded {
-            // It is one that was refused.
-            let _ = self.pressure.refuse(now);
+        if !self.pressure.is_on(now) || self.found_at.is_within(self.pressure.part(1), now) {
+            return false;
         }
-        is_flooded
+        if self.unread.fetch_add(1, Ordering::Relaxed) % SAMPLE == 0 {
+            return false;
+        }
+        // It is one that was refused.
+        let _ = self.pressure.refuse(now);
+        true
     }
 
     /// How many may wait in overload.
@@ -217,13 +220,13 @@ impl Turns {
         }
     }
 
-    /// Has a turn. How long it took.
-    fn take(&self, job: Job) -> Duration {
+    /// Has a turn, before which others went first for so long. How long it took.
+    fn take(&self, job: Job, pause: Duration) -> Duration {
         let Job { place, work } = job;
         let now = self.now();
         let wait = Wait {
             took: Duration::from_nanos(now.saturating_sub(place.since)),
-            for_others: 2 * self.round(),
+            for_others: 2 * pause,
             grew: self.waiting() > place.ahead.saturating_add(1),
         };
         drop(place);
@@ -239,11 +242,6 @@ impl Turns {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What everything else took that was ready, when that was looked for.
-    fn round(&self) -> Duration {
-        Duration::from_nanos(self.round.load(Ordering::Relaxed))
     }
 
     /// Nanoseconds since the beginning, never 0.

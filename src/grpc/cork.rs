@@ -1,5 +1,6 @@
-//! Answers that are sent together. Each call that a connection's task answers is followed by an attempt to send; where
-//! several calls came at once, that is as many system calls, which cost more than the decisions.
+//! What a connection does in one turn of its task: how much it reads, and that it sends its answers together. Each call
+//! that the task answers is followed by an attempt to send; where several calls came at once, that is as many system calls,
+//! which cost more than the decisions.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! What happens to a call before its message is read: the time is taken, and a place among the calls in flight.
+//! What happens to a call before its message is read: the time is taken, and a place among the calls in flight. In a
+//! flood it is refused.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,6 +31,9 @@ use crate::core::reason::Reason;
 /// Longest wait for the rest of a message that is not looked at.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 
+/// Most messages of one listener that are waited for so: some megabytes of memory.
+const MOST_UNENDED: usize = 4096;
+
 /// The header that says how messages are compressed. Here none is.
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -42,6 +46,8 @@ pub(super) struct Front<D> {
     routes: Routes,
     /// Places of calls in flight, in the whole process.
     places: Arc<Semaphore>,
+    /// Places of calls that were refused and whose message has not ended.
+    unended: Arc<Semaphore>,
     max_message_bytes: usize,
     /// Denials of calls that nobody looks at: there is too much to do …
     overloaded: Prepared,
@@ -65,7 +71,8 @@ impl<D: Decide> Front<D> {
         let check = Arc::new(check);
         let server = AuthorizationServer::from_arc(Arc::clone(&check)).max_decoding_message_size(max_message_bytes);
         let [overloaded, late] = [Reason::Overloaded, Reason::DeadlineExceeded].map(Prepared::new);
-        Self { check, server, routes, places, max_message_bytes, overloaded, late }
+        let unended = Arc::new(Semaphore::new(MOST_UNENDED));
+        Self { check, server, routes, places, unended, max_message_bytes, overloaded, late }
     }
 
     /// Answers a call. What comes of this is small, and lets go of the call's headers at once: where calls wait there are
@@ -106,7 +113,7 @@ impl<D: Decide> Front<D> {
             return Ok(self.refuse(&self.late, due, body));
         }
         let Some(first) = due.bound(pin!(body.frame())).await else {
-            return Ok(Reply::frame(self.check.refuse(&self.late, due)));
+            return Ok(self.refuse(&self.late, due, body));
         };
         let is_alone = body.is_end_stream() && encoding.is_none();
         let Some(message) = message::whole(first.as_ref(), self.max_message_bytes).filter(|_| is_alone) else {
@@ -136,11 +143,16 @@ impl<D: Decide> Front<D> {
 
     /// Refuses a call whose message is not looked at. The rest of it may come after the answer: a stream that ended in the
     /// middle of it would end with a reset, which some clients take for a failure, and of which a connection bears only so
-    /// many.
+    /// many. Where too many do not end, the others have to bear it.
     fn refuse(&self, prepared: &Prepared, due: Due, mut body: Incoming) -> Response<Reply> {
         let most = self.max_message_bytes;
-        if skip(&mut body, most).now_or_never().is_none() {
-            tokio::spawn(async move { timeout(LAST_BYTES, skip(&mut body, most)).await });
+        if skip(&mut body, most).now_or_never().is_none()
+            && let Ok(place) = Arc::clone(&self.unended).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                let _ = timeout(LAST_BYTES, skip(&mut body, most)).await;
+                drop(place);
+            });
         }
         Reply::frame(self.check.refuse(prepared, due))
     }

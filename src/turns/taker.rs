@@ -32,53 +32,100 @@ const ROUND: Duration = Duration::from_millis(2);
 /// What it takes to see that no task is ready.
 const NOTHING: Duration = Duration::from_micros(10);
 
-impl Turns {
-    /// Whether the next turn may follow on the last: the slice is not over, and nobody came who needs none.
-    pub(super) fn may_go_on(&self) -> bool {
-        let now = self.now();
-        now < self.slice_end.load(Ordering::Relaxed)
-            && (self.is_found_lately(now) || self.others.load(Ordering::Relaxed) == self.looked.load(Ordering::Relaxed))
+/// Takes turns. However it ends, another may begin.
+#[derive(Debug)]
+pub(super) struct Taker {
+    turns: Arc<Turns>,
+    /// Until when turns follow on each other.
+    slice_end: u64,
+    /// How long others went first, the last time.
+    pause: Duration,
+    has_left: bool,
+}
+
+impl Taker {
+    pub(super) fn new(turns: Arc<Turns>) -> Self {
+        Self { turns, slice_end: 0, pause: Duration::ZERO, has_left: false }
     }
 
-    /// Whether there was lately a call that needs no turn.
-    fn is_found_lately(&self, now: u64) -> bool {
-        self.found_at.is_within(LATELY, now)
+    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
+    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
+    pub(super) async fn take_turns(mut self) {
+        let turns = Arc::clone(&self.turns);
+        let mut took = Duration::ZERO;
+        loop {
+            let mut next = if self.may_go_on() { turns.next() } else { None };
+            if next.is_none() {
+                let nobody_waits = turns.queue().jobs.is_empty();
+                let saw_all = self.let_others_go_first(std::mem::take(&mut took)).await;
+                if nobody_waits && saw_all {
+                    // Whoever was ready to has asked by now.
+                    turns.pressure.looked(turns.now());
+                }
+                next = turns.next();
+            }
+            if let Some(job) = next {
+                took += turns.take(job, self.pause);
+                continue;
+            }
+            let mut queue = turns.queue();
+            if queue.jobs.is_empty() {
+                queue.takers -= 1;
+                self.has_left = true;
+                return;
+            }
+        }
+    }
+
+    /// Whether the next turn may follow on the last: the slice is not over, and nobody came who needs none.
+    pub(super) fn may_go_on(&self) -> bool {
+        let turns = &self.turns;
+        let now = turns.now();
+        now < self.slice_end
+            && (turns.is_found_lately(now)
+                || turns.others.load(Ordering::Relaxed) == turns.looked.load(Ordering::Relaxed))
     }
 
     /// After turns that took so long: lets calls go first that need no turn, round by round, until there was none in a round
     /// or they had the time that is owed to them; in overload those, too, that are still to be looked at. What is owed to
     /// nobody is not owed. Whether all that was ready had its time.
-    async fn let_others_go_first(&self, took: Duration) -> bool {
-        let mut seen = self.others.load(Ordering::Relaxed);
-        let begun = self.now();
-        let (given, now, saw_all) = loop {
-            let left = self.now();
-            let saw_all = self.look_around().await;
-            let now = self.now();
-            self.round.store(now.saturating_sub(left), Ordering::Relaxed);
-            let before = std::mem::replace(&mut seen, self.others.load(Ordering::Relaxed));
-            let given = Duration::from_nanos(now.saturating_sub(begun));
+    pub(super) async fn let_others_go_first(&mut self, took: Duration) -> bool {
+        let turns = &self.turns;
+        let mut seen = turns.others.load(Ordering::Relaxed);
+        let begun = turns.now();
+        let (now, saw_all) = loop {
+            let saw_all = turns.look_around().await;
+            let now = turns.now();
+            self.pause = Duration::from_nanos(now.saturating_sub(begun));
+            let before = std::mem::replace(&mut seen, turns.others.load(Ordering::Relaxed));
             let owed = match (seen != before, saw_all) {
                 (true, _) => OTHERS * took,
-                (false, false) if self.pressure.is_on(now) => REFUSED * took,
+                (false, false) if turns.pressure.is_on(now) => REFUSED * took,
                 (false, _) => Duration::ZERO,
             };
-            if given >= owed {
-                break (given, now, saw_all);
+            if self.pause >= owed {
+                break (now, saw_all);
             }
         };
-        if self.looked.swap(seen, Ordering::Relaxed) != seen {
-            self.found_at.set(now);
+        if turns.looked.fetch_max(seen, Ordering::Relaxed) < seen {
+            turns.found_at.set(now);
         }
-        let slice = if self.is_found_lately(now) {
-            given / OTHERS
-        } else if self.pressure.is_on(now) {
-            self.pressure.part(LONG_SLICE).max(given / REFUSED)
+        let slice = if turns.is_found_lately(now) {
+            self.pause / OTHERS
+        } else if turns.pressure.is_on(now) {
+            turns.pressure.part(LONG_SLICE).max(self.pause / REFUSED)
         } else {
             SLICE
         };
-        self.slice_end.store(now.saturating_add(as_nanos(slice)), Ordering::Relaxed);
+        self.slice_end = now.saturating_add(as_nanos(slice));
         saw_all
+    }
+}
+
+impl Turns {
+    /// Whether there was lately a call that needs no turn.
+    fn is_found_lately(&self, now: u64) -> bool {
+        self.found_at.is_within(LATELY, now)
     }
 
     /// Lets every task go on that is ready, and looks what came meanwhile. That all of them have nothing more to do, which
@@ -97,47 +144,6 @@ impl Turns {
                 return false;
             }
             last = now;
-        }
-    }
-}
-
-/// Takes turns. However it ends, another may begin.
-pub(super) struct Taker {
-    turns: Arc<Turns>,
-    has_left: bool,
-}
-
-impl Taker {
-    pub(super) fn new(turns: Arc<Turns>) -> Self {
-        Self { turns, has_left: false }
-    }
-
-    /// Takes turns until nobody waits. Those of one slice follow on each other without a pause: tasks that have calls to
-    /// refuse are always ready where there are too many of them, and each would have its time between two turns.
-    pub(super) async fn take_turns(mut self) {
-        let turns = Arc::clone(&self.turns);
-        let mut took = Duration::ZERO;
-        loop {
-            let mut next = if turns.may_go_on() { turns.next() } else { None };
-            if next.is_none() {
-                let nobody_waits = turns.queue().jobs.is_empty();
-                let saw_all = turns.let_others_go_first(std::mem::take(&mut took)).await;
-                if nobody_waits && saw_all {
-                    // Whoever was ready to has asked by now.
-                    turns.pressure.looked(turns.now());
-                }
-                next = turns.next();
-            }
-            if let Some(job) = next {
-                took += turns.take(job);
-                continue;
-            }
-            let mut queue = turns.queue();
-            if queue.jobs.is_empty() {
-                queue.takers -= 1;
-                self.has_left = true;
-                return;
-            }
         }
     }
 }

@@ -108,7 +108,12 @@ async fn a_burst_that_waited_long_and_is_served_quickly_is_no_overload() {
 #[tokio::test]
 async fn a_look_around_ends_where_there_is_always_more_to_do() {
     let turns = turns();
-    assert!(turns.look_around().await, "nobody else was there");
+    let mut looks = 0;
+    // The machine may have been busy with something else.
+    while !turns.look_around().await {
+        looks += 1;
+        assert!(looks < 10, "nobody else is there");
+    }
     let busy = tokio::spawn(async {
         loop {
             pass(TURN);
@@ -209,16 +214,20 @@ async fn nothing_is_owed_to_calls_that_do_not_come() {
 #[tokio::test]
 async fn turns_follow_on_each_other_only_where_no_call_came_lately() {
     let turns = turns();
-    assert!(!turns.may_go_on(), "nobody looked yet");
-    turn(&turns, Duration::ZERO).await.unwrap();
-    assert!(turns.may_go_on());
+    // They leave when they are dropped.
+    turns.queue().takers = 2;
+    let mut taker = Taker::new(Arc::clone(&turns));
+    assert!(!taker.may_go_on(), "nobody looked yet");
+    taker.let_others_go_first(Duration::ZERO).await;
+    assert!(taker.may_go_on());
     turns.another();
-    assert!(!turns.may_go_on(), "there is one");
-    turn(&turns, Duration::ZERO).await.unwrap();
-    assert!(!turns.may_go_on(), "there was one lately");
+    assert!(!taker.may_go_on(), "there is one");
+    taker.let_others_go_first(Duration::ZERO).await;
+    assert!(!taker.may_go_on(), "there was one lately");
     pass(LATELY);
-    turn(&turns, Duration::ZERO).await.unwrap();
-    assert!(turns.may_go_on());
+    taker.let_others_go_first(Duration::ZERO).await;
+    assert!(taker.may_go_on());
+    assert!(!Taker::new(Arc::clone(&turns)).may_go_on(), "each has a slice of its own");
     pass(SLICE);
-    assert!(!turns.may_go_on(), "the slice is over");
+    assert!(!taker.may_go_on(), "the slice is over");
 }
