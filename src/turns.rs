@@ -41,7 +41,7 @@ use taker::Taker;
 const FEW: usize = 24;
 
 /// Of so many calls that would be refused unread one is read.
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 32;
 
 /// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
 const MOST: Duration = Duration::from_millis(1);
@@ -190,7 +190,7 @@ impl Turns {
         if !self.pressure.is_on(now) || self.found_at.is_within(self.pressure.part(1), now) {
             return false;
         }
-        if self.unread.fetch_add(1, Ordering::Relaxed) % SAMPLE == 0 {
+        if self.unread.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE) {
             return false;
         }
         // It is one that was refused.
@@ -226,7 +226,7 @@ impl Turns {
         let now = self.now();
         let wait = Wait {
             took: Duration::from_nanos(now.saturating_sub(place.since)),
-            for_others: 2 * pause,
+            for_others: pause,
             grew: self.waiting() > place.ahead.saturating_add(1),
         };
         drop(place);
