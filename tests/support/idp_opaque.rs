@@ -20,7 +20,20 @@ pub(crate) struct OpaqueProvider {
 
 impl OpaqueProvider {
     /// On `port`, or on a free one where that is 0, with an issuer URL and the key set of its client `service-jwt`.
+    ///
+    /// Node hangs at its start now and then, where many are started at once. Then there is another attempt.
     pub(crate) fn start(port: u16, issuer: Option<&str>, client_keys: &Value) -> Self {
+        let mut why = String::new();
+        for _ in 0..3 {
+            match Self::attempt(port, issuer, client_keys) {
+                Ok(started) => return started,
+                Err(error) => why = error,
+            }
+        }
+        panic!("oidc-provider does not start: {why}");
+    }
+
+    fn attempt(port: u16, issuer: Option<&str>, client_keys: &Value) -> Result<Self, String> {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/oidc-provider");
         assert!(modules.join("node_modules").is_dir(), "no oidc-provider: `make idp` fetches it");
         // Packages are looked for from the current directory where a script is given like this.
@@ -49,12 +62,13 @@ impl OpaqueProvider {
         });
         let mut err = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || std::io::read_to_string(&mut err).unwrap_or_default());
-        let line = told.recv_timeout(Duration::from_secs(60)).unwrap_or_default();
+        let line = told.recv_timeout(Duration::from_secs(20)).unwrap_or_default();
         match line.trim().strip_prefix("http://").map(str::parse) {
-            Some(Ok(address)) => Self { address, child },
+            Some(Ok(address)) => Ok(Self { address, child }),
             _ => {
                 let _ = child.kill();
-                panic!("oidc-provider does not start: {line}\n{}", log.join().unwrap());
+                let _ = child.wait();
+                Err(format!("{line}\n{}", log.join().unwrap()))
             }
         }
     }
