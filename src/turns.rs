@@ -14,7 +14,8 @@
 //!   meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
 //!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for;
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
-//!   what refusing leaves; a tenth where calls come that need no turn;
+//!   what refusing leaves, as far as they fill it: where many connections have much to say, one look around takes longer
+//!   than all their turns. They have a tenth where calls come that need no turn;
 //! * to find out what a call needs costs more than to refuse it. Where no place is free in overload, and of the calls that
 //!   were read lately none was of those that need no turn, most are refused unread.
 //!
