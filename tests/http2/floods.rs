@@ -215,6 +215,25 @@ async fn row_205_streams_that_the_gate_is_made_to_reset_are_counted_too() {
     gate.stands(before).await;
 }
 
+/// Calls that are refused for want of room, and of which nothing more comes: what is left of them is bounded, and goes.
+#[tokio::test]
+async fn row_205_refused_calls_whose_message_never_comes_leave_nothing_behind() {
+    let gate = Gate::start_with("limits: { max_in_flight: 1 }\n  deadline: 20s", &[]).await;
+    let before = gate.memory();
+    for _ in 0..10 {
+        let mut wire = Wire::greet(gate.address).await;
+        wire.send(&streams(1_000).flat_map(open).collect::<Vec<u8>>()).await;
+        // All but the first, which has the room, are answered although nothing came of them.
+        let mut answered = 0;
+        while answered < 999 {
+            let frame = wire.until(|frame| frame.ends(frame.stream) || frame.kind == kind::GOAWAY).await.unwrap();
+            assert_eq!(frame.kind, kind::HEADERS, "the end of an answer");
+            answered += 1;
+        }
+    }
+    gate.stands(before).await;
+}
+
 /// Streams over the limit that was told are refused, and those within it are served.
 #[tokio::test]
 async fn row_205_streams_over_the_limit_are_refused_alone() {
