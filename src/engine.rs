@@ -97,8 +97,8 @@ impl Engine {
 
     /// Whether a call is to be refused before it is looked at: there are more new tokens than there is time for, and known
     /// ones do not come.
-    pub fn is_flooded(&self) -> bool {
-        self.deps.turns.is_flooded()
+    pub fn is_flooded(&self, now: Instant) -> bool {
+        self.deps.turns.is_flooded(now)
     }
 
     /// What decides at the moment.

@@ -48,15 +48,28 @@ impl Recorder {
     /// Logged at `debug`; a denial that is the provider's, the operator's or our fault at `warn`, at most once in ten
     /// seconds for each reason, with the number of those that were passed over.
     pub fn decision(&self, answer: &Answer, took: Duration) {
-        self.record(answer.decision_id, answer.rule.as_deref().map(|rule| &*rule.name), answer.reason, took);
+        self.record(
+            answer.decision_id,
+            answer.rule.as_deref().map(|rule| &*rule.name),
+            answer.reason,
+            took,
+            Instant::now,
+        );
     }
 
-    /// Records the refusal of a Check that was not looked at, as [`Recorder::decision`] does a decision.
-    pub fn refusal(&self, id: DecisionId, reason: Reason, took: Duration) {
-        self.record(id, None, reason, took);
+    /// Records the refusal of a Check that was not looked at, as [`Recorder::decision`] does a decision. It came at `since`.
+    pub fn refusal(&self, id: DecisionId, reason: Reason, since: Instant, now: Instant) {
+        self.record(id, None, reason, now.saturating_duration_since(since), || now);
     }
 
-    fn record(&self, id: DecisionId, rule: Option<&str>, reason: Reason, took: Duration) {
+    fn record(
+        &self,
+        id: DecisionId,
+        rule: Option<&str>,
+        reason: Reason,
+        took: Duration,
+        now: impl FnOnce() -> Instant,
+    ) {
         self.metrics.decision(rule, reason, took);
         tracing::debug!(
             decision = %id,
@@ -68,7 +81,7 @@ impl Recorder {
         match reason.fault() {
             Fault::None | Fault::Caller => {}
             fault @ (Fault::Provider | Fault::Operator | Fault::Gate) => {
-                if let Some(denials) = self.faults.note(reason, Instant::now()) {
+                if let Some(denials) = self.faults.note(reason, now()) {
                     tracing::warn!(
                         reason = reason.code(),
                         fault = fault.as_str(),

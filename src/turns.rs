@@ -42,7 +42,7 @@ use taker::Taker;
 const FEW: usize = 24;
 
 /// Of so many calls that would be refused unread one is read.
-const SAMPLE: usize = 32;
+const SAMPLE: usize = 128;
 
 /// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
 const MOST: Duration = Duration::from_millis(1);
@@ -183,11 +183,11 @@ impl Turns {
     /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
     /// as decisions may take none was seen that needs none. That they come is seen among the calls that find a place, and
     /// among a few that are read all the same, whoever takes the places.
-    pub fn is_flooded(&self) -> bool {
+    pub fn is_flooded(&self, now: Instant) -> bool {
         if self.waiting() < self.most() {
             return false;
         }
-        let now = self.now();
+        let now = self.at(now);
         if !self.pressure.is_on(now) || self.found_at.is_within(self.pressure.part(1), now) {
             return false;
         }
@@ -247,7 +247,11 @@ impl Turns {
 
     /// Nanoseconds since the beginning, never 0.
     fn now(&self) -> u64 {
-        as_nanos(self.begun.elapsed()).max(1)
+        self.at(Instant::now())
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        as_nanos(now.saturating_duration_since(self.begun)).max(1)
     }
 }
 

@@ -52,7 +52,7 @@ struct Scripted {
 }
 
 impl Decide for Scripted {
-    fn is_flooded(&self) -> bool {
+    fn is_flooded(&self, _now: Instant) -> bool {
         self.flooded.load(Ordering::SeqCst)
     }
 

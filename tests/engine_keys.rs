@@ -246,7 +246,7 @@ async fn in_overload_new_tokens_are_refused_and_known_ones_are_not() {
         few.push(place);
         assert!(few.len() < 1000, "any number may wait");
     }
-    assert!([0; 2].iter().any(|_| engine.is_flooded()), "by new tokens alone, as far as was looked");
+    assert!([0; 2].iter().any(|_| engine.is_flooded(Instant::now())), "by new tokens alone, as far as was looked");
     lookups.0.lock().unwrap().clear();
     assert_eq!(reason(&engine, &known, soon()).await, Reason::Allowed);
     assert_eq!(reason(&engine, &new, soon()).await, Reason::Overloaded);
@@ -256,7 +256,7 @@ async fn in_overload_new_tokens_are_refused_and_known_ones_are_not() {
     assert_eq!(Reason::Overloaded.http_status(), 503);
 
     drop(few);
-    assert!(!engine.is_flooded());
+    assert!(!engine.is_flooded(Instant::now()));
     assert_eq!(reason(&engine, &new, soon()).await, Reason::Allowed, "there is room again");
 }
 

@@ -4,6 +4,7 @@
 //! of a call from the moment it was due, so that a server that stalls cannot hide it by being asked less.
 
 mod answer;
+mod batch;
 mod call;
 pub mod closed;
 mod connect;

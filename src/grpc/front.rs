@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either, ready};
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tonic::service::Routes;
@@ -75,18 +75,27 @@ impl<D: Decide> Front<D> {
         Self { check, server, routes, places, unended, max_message_bytes, overloaded, late }
     }
 
-    /// Answers a call. What comes of this is small, and lets go of the call's headers at once: where calls wait there are
-    /// many of them.
+    /// Answers a call. Where calls wait there are many of them, and where they are refused even more: what comes of this is
+    /// small, and lets go of the call's headers at once.
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Reply>, Infallible>> + Send {
-        if request.uri().path() == CHECK_PATH {
-            let (mut head, body) = request.into_parts();
-            let due = Due::of(&mut head.headers, Instant::now(), self.check.limit);
-            return Either::Left(self.check(head.headers.remove(GRPC_ENCODING), body, due));
+        if request.uri().path() != CHECK_PATH {
+            return Either::Right(Box::pin(self.route(request)) as BoxFuture<'static, _>);
         }
-        Either::Right(Box::pin(self.route(request)))
+        let (mut head, body) = request.into_parts();
+        let due = Due::of(&mut head.headers, Instant::now(), self.check.limit);
+        let refused = match Arc::clone(&self.places).try_acquire_owned() {
+            Err(_) => &self.overloaded,
+            Ok(_) if self.check.decider.is_flooded(due.since) => &self.overloaded,
+            Ok(_) if due.is_hopeless() => &self.late,
+            Ok(place) => {
+                let encoding = head.headers.remove(GRPC_ENCODING);
+                return Either::Right(Box::pin(self.check(place, encoding, body, due)));
+            }
+        };
+        Either::Left(ready(Ok(self.refuse(refused, due, due.since, body))))
     }
 
     async fn route(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
@@ -100,20 +109,14 @@ impl<D: Decide> Front<D> {
 
     async fn check(
         self: Arc<Self>,
+        _place: OwnedSemaphorePermit,
         encoding: Option<HeaderValue>,
         mut body: Incoming,
         due: Due,
     ) -> Result<Response<Reply>, Infallible> {
         let _in_flight = self.check.recorder.in_flight();
-        let place = self.places.try_acquire();
-        if place.is_err() || self.check.decider.is_flooded() {
-            return Ok(self.refuse(&self.overloaded, due, body));
-        }
-        if due.is_hopeless() {
-            return Ok(self.refuse(&self.late, due, body));
-        }
         let Some(first) = due.bound(pin!(body.frame())).await else {
-            return Ok(self.refuse(&self.late, due, body));
+            return Ok(self.refuse(&self.late, due, Instant::now(), body));
         };
         let is_alone = body.is_end_stream() && encoding.is_none();
         let Some(message) = message::whole(first.as_ref(), self.max_message_bytes).filter(|_| is_alone) else {
@@ -137,14 +140,14 @@ impl<D: Decide> Front<D> {
         match due.bound(pin!(self.server.clone().call(request))).await {
             Some(Ok(response)) => Reply::of_tonic(response),
             Some(Err(never)) => match never {},
-            None => Reply::frame(self.check.refuse(&self.late, due)),
+            None => Reply::frame(self.check.refuse(&self.late, due, Instant::now())),
         }
     }
 
     /// Refuses a call whose message is not looked at. The rest of it may come after the answer: a stream that ended in the
     /// middle of it would end with a reset, which some clients take for a failure, and of which a connection bears only so
     /// many. Where too many do not end, the others have to bear it.
-    fn refuse(&self, prepared: &Prepared, due: Due, mut body: Incoming) -> Response<Reply> {
+    fn refuse(&self, prepared: &Prepared, due: Due, now: Instant, mut body: Incoming) -> Response<Reply> {
         let most = self.max_message_bytes;
         if skip(&mut body, most).now_or_never().is_none()
             && let Ok(place) = Arc::clone(&self.unended).try_acquire_owned()
@@ -154,7 +157,7 @@ impl<D: Decide> Front<D> {
                 drop(place);
             });
         }
-        Reply::frame(self.check.refuse(prepared, due))
+        Reply::frame(self.check.refuse(prepared, due, now))
     }
 }
 

@@ -30,7 +30,7 @@ pub trait Decide: Send + Sync + 'static {
     fn decide(&self, request: RawRequest<'_>, deadline: Instant) -> impl Future<Output = Answer> + Send;
 
     /// Whether there is so much to do that the next call is to be refused before anybody looks at it.
-    fn is_flooded(&self) -> bool {
+    fn is_flooded(&self, _now: Instant) -> bool {
         false
     }
 }
@@ -40,8 +40,8 @@ impl Decide for Engine {
         self.check(request, deadline)
     }
 
-    fn is_flooded(&self) -> bool {
-        self.is_flooded()
+    fn is_flooded(&self, now: Instant) -> bool {
+        self.is_flooded(now)
     }
 }
 
@@ -80,10 +80,10 @@ impl<D: Decide> CheckService<D> {
     }
 
     /// Answers without having looked at the message: no time, no room.
-    pub(super) fn refuse(&self, prepared: &Prepared, due: Due) -> Bytes {
+    pub(super) fn refuse(&self, prepared: &Prepared, due: Due, now: Instant) -> Bytes {
         let id = DecisionId(rand::random());
         let frame = prepared.frame(id);
-        self.recorder.refusal(id, prepared.reason(), due.since.elapsed());
+        self.recorder.refusal(id, prepared.reason(), due.since, now);
         frame
     }
 

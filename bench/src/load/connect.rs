@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, join};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::answer::Outcome;
+use super::batch::Batch;
 use super::call::{Asks, Headers, call};
 
 /// Where a server listens.
@@ -63,11 +64,15 @@ impl Connection {
     /// Opens a connection, and waits until the server has said how many calls it takes.
     pub(super) async fn open(endpoint: &Endpoint) -> anyhow::Result<Self> {
         let opened = match endpoint {
-            Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+            Endpoint::Unix(path) => {
+                let (reader, writer) = UnixStream::connect(path).await?.into_split();
+                handshake(reader, writer).await
+            }
             Endpoint::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                handshake(stream).await
+                let (reader, writer) = stream.into_split();
+                handshake(reader, writer).await
             }
         };
         opened.with_context(|| format!("cannot speak HTTP/2 to {endpoint}"))
@@ -79,10 +84,10 @@ impl Connection {
     }
 }
 
-async fn handshake<I>(io: I) -> anyhow::Result<Connection>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn handshake(
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
+) -> anyhow::Result<Connection> {
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -90,13 +95,12 @@ where
         .initial_connection_window_size(1 << 24)
         .max_concurrent_reset_streams(100_000)
         .max_send_buffer_size(1 << 20);
-    let (sender, mut connection) = builder.handshake::<_, Bytes>(io).await?;
+    let batch = Batch::default();
+    let (sender, mut connection) = builder.handshake::<_, Bytes>(join(reader, batch.clone())).await?;
     // A ping is answered after the settings were sent.
     let pings = connection.ping_pong();
-    let driver = tokio::spawn(async move {
-        // What breaks a connection is seen, and counted, by the calls on it.
-        let _ = connection.await;
-    });
+    // What breaks a connection is seen, and counted, by the calls on it.
+    let driver = tokio::spawn(batch.drive(connection, writer));
     let connection = Connection { sender, driver };
     if let Some(mut pings) = pings {
         timeout(Duration::from_secs(5), pings.ping(h2::Ping::opaque())).await??;

@@ -88,7 +88,7 @@ async fn it_grows_faster_than_it_is_served_in_a_flood_and_not_in_a_burst() {
 #[tokio::test]
 async fn a_flood_is_where_no_place_is_free_and_nobody_came_who_needs_none() {
     let turns = pressed();
-    let is_flooded = || (0..SAMPLE).filter(|_| turns.is_flooded()).count();
+    let is_flooded = || (0..SAMPLE).filter(|_| turns.is_flooded(Instant::now())).count();
     assert_eq!(is_flooded(), 0, "there are places");
     let few: Vec<_> = (0..FEW).map(|_| turns.admit().unwrap()).collect();
     assert_eq!(is_flooded(), SAMPLE - 1, "one is read all the same");
@@ -103,7 +103,7 @@ async fn a_flood_is_where_no_place_is_free_and_nobody_came_who_needs_none() {
     drop(few);
     let turns = self::turns();
     let _many: Vec<_> = (0..4 * FEW).map(|_| turns.admit().unwrap()).collect();
-    assert!((0..SAMPLE).all(|_| !turns.is_flooded()), "nobody waited long");
+    assert!((0..SAMPLE).all(|_| !turns.is_flooded(Instant::now())), "nobody waited long");
 }
 
 #[tokio::test]
