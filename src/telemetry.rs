@@ -3,6 +3,7 @@
 //! Labels are names from the configuration and closed sets from the code, never a caller's words: no token,
 //! subject, path, host or key id. `docs/metrics.md` lists every family.
 
+mod decisions;
 mod duration;
 mod exposition;
 mod logging;
@@ -12,6 +13,7 @@ mod panics;
 mod provider;
 mod summary;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -50,7 +52,7 @@ impl Recorder {
     pub fn decision(&self, answer: &Answer, took: Duration) {
         self.record(
             answer.decision_id,
-            answer.rule.as_deref().map(|rule| &*rule.name),
+            answer.rule.as_deref().map(|rule| &rule.name),
             answer.reason,
             took,
             Instant::now,
@@ -65,12 +67,13 @@ impl Recorder {
     fn record(
         &self,
         id: DecisionId,
-        rule: Option<&str>,
+        rule: Option<&Arc<str>>,
         reason: Reason,
         took: Duration,
         now: impl FnOnce() -> Instant,
     ) {
         self.metrics.decision(rule, reason, took);
+        let rule = rule.map(|name| &**name);
         tracing::debug!(
             decision = %id,
             rule,

@@ -12,7 +12,8 @@
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
 //!   everybody waits long, for some time, there is more work than time; a wait is long sooner where the queue grew
 //!   meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
-//!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for;
+//!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for. From time to time
+//!   more are let in, to see whether all could be served after all;
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
 //!   what refusing leaves, as far as they fill it: where many connections have much to say, one look around takes longer
 //!   than all their turns. They have a tenth where calls come that need no turn;
@@ -24,6 +25,7 @@
 
 mod pressure;
 mod taker;
+mod trial;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -35,14 +37,18 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use pressure::{Moment, Pressure, Wait};
+use pressure::{Moment, Pressure, STALE, Wait};
 use taker::Taker;
+use trial::{Trial, Trials};
 
 /// How many may wait for each place in overload.
 const FEW: usize = 24;
 
 /// Of so many calls that would be refused unread one is read.
 const SAMPLE: usize = 128;
+
+/// What is known of how fast it goes is of about so many turns.
+const SMOOTH: u64 = 16;
 
 /// Most that a turn is taken to have cost: what is more was spent waiting for a processor.
 const MOST: Duration = Duration::from_millis(1);
@@ -63,6 +69,9 @@ pub struct Turns {
     found_at: Moment,
     /// Calls that would have been refused unread; some of them are read.
     unread: AtomicUsize,
+    trials: Trials,
+    /// Nanoseconds of a wait for each of those ahead, lately.
+    interval: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +105,9 @@ pub struct Place {
     turns: Arc<Turns>,
     since: u64,
     /// How many had one before.
-    ahead: usize,
+    ahead: u32,
+    /// In overload, beside the few.
+    trial: Option<Trial>,
 }
 
 impl Place {
@@ -154,6 +165,8 @@ impl Turns {
             looked: AtomicU64::new(0),
             found_at: Moment::default(),
             unread: AtomicUsize::new(0),
+            trials: Trials::default(),
+            interval: AtomicU64::new(0),
         }
     }
 
@@ -172,12 +185,15 @@ impl Turns {
     /// # Errors
     /// There is no prospect of one.
     pub fn admit(self: &Arc<Self>) -> Result<Place, Overloaded> {
-        let now = self.now();
-        if self.waiting() >= self.most() && self.pressure.is_on(now) {
-            return Err(self.pressure.refuse(now));
+        let (now, waiting, mut trial) = (self.now(), self.waiting(), None);
+        if waiting >= self.most() && self.pressure.is_on(now) {
+            trial = self.trials.ask(waiting, self.room(), self.pressure.part(trial::PAUSE), now);
+            if trial.is_none() {
+                return Err(self.pressure.refuse(now));
+            }
         }
-        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Place { turns: Arc::clone(self), since: now, ahead })
+        let ahead = u32::try_from(self.waiting.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
+        Ok(Place { turns: Arc::clone(self), since: now, ahead, trial })
     }
 
     /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
@@ -188,7 +204,10 @@ impl Turns {
             return false;
         }
         let now = self.at(now);
-        if !self.pressure.is_on(now) || self.found_at.is_within(self.pressure.part(1), now) {
+        if !self.pressure.is_on(now)
+            || self.found_at.is_within(self.pressure.part(1), now)
+            || self.trials.is_possible(now)
+        {
             return false;
         }
         if self.unread.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE) {
@@ -202,6 +221,19 @@ impl Turns {
     /// How many may wait in overload.
     fn most(&self) -> usize {
         FEW.saturating_mul(self.places)
+    }
+
+    /// How many can be served before they waited for too long in overload, as fast as it went lately.
+    fn room(&self) -> usize {
+        let interval = self.interval.load(Ordering::Relaxed).max(1);
+        usize::try_from(as_nanos(self.pressure.part(STALE)) / interval).unwrap_or(usize::MAX)
+    }
+
+    /// Takes in how fast it goes.
+    fn served(&self, wait: Duration, ahead: u32) {
+        let one = as_nanos(wait) / (u64::from(ahead) + 1);
+        let before = self.interval.load(Ordering::Relaxed);
+        self.interval.store(before - before / SMOOTH + one / SMOOTH, Ordering::Relaxed);
     }
 
     /// How many have a place.
@@ -228,10 +260,18 @@ impl Turns {
         let wait = Wait {
             took: Duration::from_nanos(now.saturating_sub(place.since)),
             for_others: pause,
-            grew: self.waiting() > place.ahead.saturating_add(1),
+            grew: self.waiting() > place.ahead as usize + 1,
         };
+        let trial = place.trial;
+        self.served(wait.took, place.ahead);
         drop(place);
-        let admitted = self.pressure.judge(&wait, now);
+        let admitted = match trial {
+            Some(trial) if self.trials.has_failed(trial) => Err(self.pressure.refuse(now)),
+            Some(_) | None => self.pressure.judge(&wait, now),
+        };
+        if let (Some(trial), Err(Overloaded)) = (trial, admitted) {
+            self.trials.fail(trial, self.pressure.part(trial::PAUSE), now);
+        }
         let since = Instant::now();
         work(admitted);
         since.elapsed().min(MOST)

@@ -354,7 +354,7 @@ fn row_158_header_names_that_cannot_be_set_are_refused() {
     }
     // Upper case is a matter of spelling.
     let config = load(&with_rules(&["name: a\nrequire: orders\ninject: { X-User-Id: \"{subject}\" }"])).unwrap();
-    assert_eq!(&*config.table.rules()[0].injection.headers[0].name, "x-user-id");
+    assert_eq!(&*config.table.rules()[0].effect.injection.headers[0].name, "x-user-id");
 }
 
 #[test]
@@ -972,7 +972,7 @@ fn loopback_keys_may_come_over_plain_http() {
 }
 
 #[test]
-fn named_sets_are_shared_and_added_to() {
+fn sets_and_what_rules_have_alike_are_shared_and_added_to() {
     use std::sync::Arc;
     use tollgate::core::rule::{Action, AudienceRequirement, IssuerIndex, Requirements};
     let config = load(&with_rules(&[
@@ -980,19 +980,25 @@ fn named_sets_are_shared_and_added_to() {
         "name: b\nmatch: { paths: [/b] }\nrequire: orders",
         "name: c\nmatch: { paths: [/c] }\nrequire: { use: orders, scopes: { all: [x] }, claims: [{ path: b, present: true }] }",
         "name: d\nmatch: { paths: [\"/d/{org}\"] }\nallow: optional\nrequire: tenants",
+        "name: e\nmatch: { paths: [/e] }\nrequire: { issuers: [keycloak], audience: { any: [x] }, claims: [{ path: p, pattern: 'a+' }] }\ninject: { x-a: \"{subject}\" }",
+        "name: f\nmatch: { paths: [/f] }\nrequire: { issuers: [keycloak], audience: { any: [x] }, claims: [{ path: p, pattern: 'a+' }] }\ninject: { X-A: \"{subject}\" }",
+        "name: g\nmatch: { paths: [/g] }\nrequire: { issuers: [keycloak], audience: { any: [x] }, claims: [{ path: p, pattern: 'a*' }] }\ninject: { x-a: { value: \"{subject}\", required: true } }",
     ]))
     .unwrap();
     let required = |index: usize| -> Arc<Requirements> {
-        match &config.table.rules()[index].action {
+        match &config.table.rules()[index].effect.action {
             Action::Require(requirements) | Action::Optional(requirements) => Arc::clone(requirements),
             other => panic!("{other:?}"),
         }
     };
     assert!(Arc::ptr_eq(&required(0), &required(1)));
+    let effect = |index: usize| &config.table.rules()[index].effect;
+    assert!(Arc::ptr_eq(effect(0), effect(1)) && Arc::ptr_eq(effect(4), effect(5)));
+    assert!(required(4) != required(6) && effect(4).injection != effect(6).injection);
     let added = required(2);
     assert_eq!((added.claims.len(), added.scopes.len(), &*added.issuers), (2, 1, &[IssuerIndex(1)][..]));
     assert!(matches!(&added.audience, AudienceRequirement::Checked(names) if *names.any == ["orders".into()]));
-    assert!(matches!(config.table.rules()[3].action, Action::Optional(_)));
+    assert!(matches!(config.table.rules()[3].effect.action, Action::Optional(_)));
     let chained = with_rules(&[ALLOW]).replace("  tenants:", "  more: { use: orders }\n  tenants:");
     assert_refused(&chained, "requirements.more.use: sets do not build on each other");
 }

@@ -219,11 +219,11 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!(orders.expect_audience.as_deref(), Some(&["api.production".into()][..]));
 
     let rules = config.table.rules();
-    let tokens: Vec<Option<usize>> = rules.iter().map(|rule| rule.upstream_token.map(|index| index.0)).collect();
+    let tokens: Vec<Option<usize>> = rules.iter().map(|rule| rule.effect.upstream_token.map(|index| index.0)).collect();
     assert_eq!(tokens, [Some(0), Some(3), None, None, Some(0), Some(3)]);
-    let removed: Vec<bool> = rules.iter().map(|rule| rule.injection.remove_token).collect();
+    let removed: Vec<bool> = rules.iter().map(|rule| rule.effect.injection.remove_token).collect();
     assert_eq!(removed, [true, true, true, false, true, true]);
-    assert!(matches!(rules[1].action, Action::Anonymous { caller: None }));
+    assert!(matches!(rules[1].effect.action, Action::Anonymous { caller: None }));
 }
 
 /// What each of these texts is answered with, for a golden file. A text that loads is a mistake.

@@ -132,7 +132,7 @@ fn jwks_at(address: std::net::SocketAddr) -> KeySource {
 /// A rule that wants a token of the issuer at this position.
 fn guarded_rule(name: &str, issuer: usize) -> RuleSpec {
     let mut spec = marked_rule(name);
-    spec.rule.action = Action::Require(Arc::new(Requirements {
+    Arc::make_mut(&mut spec.rule.effect).action = Action::Require(Arc::new(Requirements {
         issuers: vec![IssuerIndex(issuer)],
         audience: AudienceRequirement::Checked(AnyAll { any: vec!["api".into()], all: Vec::new() }),
         scopes: Vec::new(),

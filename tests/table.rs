@@ -10,17 +10,21 @@ use tollgate::core::decide::{Authentication, Decided, decide};
 use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
-use tollgate::core::rule::{Action, AudienceRequirement, DenialStyle, Injection, IssuerIndex, Requirements, Rule};
+use tollgate::core::rule::{
+    Action, AudienceRequirement, DenialStyle, Effect, Injection, IssuerIndex, Requirements, Rule,
+};
 use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec};
 
 fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
     RuleSpec {
         rule: Rule {
-            upstream_token: None,
             name: name.into(),
-            action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
-            injection: Injection::default(),
-            denial: Arc::new(DenialStyle::default()),
+            effect: Arc::new(Effect {
+                upstream_token: None,
+                action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
+                injection: Injection::default(),
+                denial: Arc::new(DenialStyle::default()),
+            }),
         },
         matcher,
         priority: 0,
@@ -238,7 +242,7 @@ fn a_rule_that_wants_a_token_denies_where_nobody_was_asked_for_one() {
     });
     for action in [Action::Require(Arc::clone(&wanted)), Action::Optional(wanted)] {
         let mut spec = rule("wants", false, matcher(&[], &["/x"], &[]));
-        spec.rule.action = action;
+        Arc::make_mut(&mut spec.rule.effect).action = action;
         let table = PolicyTable::compile(vec![spec], &[]).unwrap();
         let facts = RequestFacts::parse(RawRequest {
             direction: Direction::Inbound,
@@ -328,7 +332,7 @@ fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
                 let (Some(host), Some(path)) = (host_rank(*host, &asked.host), path_rank(path, &asked.path)) else {
                     continue;
                 };
-                let deny = matches!(spec.rule.action, Action::Deny);
+                let deny = matches!(spec.rule.effect.action, Action::Deny);
                 let named = !m.methods.is_empty();
                 let rank = (deny, host, path, named, m.context_extensions.len(), m.headers.len(), spec.priority);
                 if best.as_ref().is_none_or(|(greatest, _)| rank > *greatest) {
@@ -587,7 +591,7 @@ proptest! {
             }
         };
         let (deny, allow): (Vec<_>, Vec<_>) =
-            rules.iter().cloned().partition(|spec| matches!(spec.rule.action, Action::Deny));
+            rules.iter().cloned().partition(|spec| matches!(spec.rule.effect.action, Action::Deny));
         for told in &told {
             let want = match told.one_by_one(&deny) {
                 Ok(None) => told.one_by_one(&allow),

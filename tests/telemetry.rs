@@ -9,7 +9,7 @@ use std::time::Duration;
 use tollgate::core::answer::{Answer, DecisionId};
 use tollgate::core::decide::refuse;
 use tollgate::core::reason::Reason;
-use tollgate::core::rule::{Action, DenialStyle, Injection, Rule};
+use tollgate::core::rule::{Action, DenialStyle, Effect, Injection, Rule};
 use tollgate::telemetry::Recorder;
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -48,7 +48,10 @@ fn lines_with(word: &str) -> Vec<String> {
 
 fn denial(rule: &str, reason: Reason) -> Answer {
     let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
-    let rule = Arc::new(Rule { name: rule.into(), action: Action::Deny, injection, denial, upstream_token: None });
+    let rule = Arc::new(Rule {
+        name: rule.into(),
+        effect: Arc::new(Effect { action: Action::Deny, injection, denial, upstream_token: None }),
+    });
     Answer { rule: Some(rule), ..refuse(reason, false, DecisionId(7)) }
 }
 

@@ -106,7 +106,8 @@ anew. The server has one core, the load another. A call is a `CheckRequest` as E
 token of about 800 bytes; there are 10,000 tokens in rotation, 100 rules, and metrics, decision ids and dynamic metadata
 are on. *Stock* is tonic with `envoy-types` as their documentation shows it: it reads the request and answers three headers.
 *Tuned* is the same handler with the gate's allocator, profile, threads and HTTP/2 settings. CPU is that of the server's
-process by `/proc/PID/stat`, over at least 5 s of it. Times under open load count from when a call was due.
+process by `/proc/PID/stat`, over at least 5 s of it. Times under open load count from when a call was due. The load
+writes as Envoy does: what calls of one moment have to say on one connection goes out together.
 ";
 
 const HOW: &str = "

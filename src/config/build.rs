@@ -1,5 +1,6 @@
 //! From the file's types to specs and the policy table: what the parts mean, and whether they fit together.
 
+mod alike;
 pub(super) mod claims;
 pub(super) mod client;
 pub(super) mod denial;

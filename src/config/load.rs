@@ -207,6 +207,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         credentials,
         spellings,
         denial: Arc::new(style.clone()),
+        effects: Default::default(),
         names: Default::default(),
     };
     let mut specs: Vec<RuleSpec> = Vec::new();

@@ -140,7 +140,7 @@ impl<'a> SpiffeId<'a> {
 }
 
 /// Which SPIFFE ids a rule accepts: one, or all below a prefix of whole path segments.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SpiffePattern {
     /// This id alone.
     Exact(Box<str>),

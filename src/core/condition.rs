@@ -1,5 +1,7 @@
 //! Conditions on claims. They are typed: `"1"` is not `1`, and a claim of another type never holds.
 
+use std::hash::{Hash, Hasher};
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -8,7 +10,7 @@ use super::principal::{ClaimPath, Principal};
 use super::request::RequestFacts;
 
 /// A condition on one claim.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimCondition {
     /// The claim.
     pub path: ClaimPath,
@@ -17,7 +19,7 @@ pub struct ClaimCondition {
 }
 
 /// What must be true of a claim.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClaimTest {
     /// It is there, and not null.
     Present,
@@ -32,13 +34,31 @@ pub enum ClaimTest {
     /// It is an array that holds this string, number or boolean.
     Contains(Value),
     /// It is a string that matches as a whole.
-    Pattern(Regex),
+    Pattern(Pattern),
     /// It is a string equal to a part of the request.
     EqualsRequest(RequestPart),
 }
 
+/// A regular expression. Two are equal where their texts are.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
 /// A part of the request that names a tenant or a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RequestPart {
     /// The path segment that the rule's template calls by this name.
     PathParameter(Box<str>),
@@ -82,7 +102,7 @@ impl ClaimCondition {
                 }
                 _ => false,
             },
-            ClaimTest::Pattern(pattern) => matches!(claim, Some(Value::String(text)) if pattern.is_match(text)),
+            ClaimTest::Pattern(pattern) => matches!(claim, Some(Value::String(text)) if pattern.0.is_match(text)),
             ClaimTest::EqualsRequest(part) => {
                 let want = part.value(facts, params)?;
                 matches!((claim, want), (Some(Value::String(text)), Some(want)) if *text == want && !want.is_empty())

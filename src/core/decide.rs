@@ -38,7 +38,7 @@ pub enum Authentication {
 
 /// The requirements whose issuers are to be asked about a request's credential. `None` where the rule looks at none.
 pub fn wants(rule: &Rule) -> Option<&Arc<Requirements>> {
-    match &rule.action {
+    match &rule.effect.action {
         Action::Optional(requirements) | Action::Require(requirements) => Some(requirements),
         Action::Deny | Action::Anonymous { .. } | Action::Preflight { .. } => None,
     }
@@ -129,7 +129,7 @@ pub fn decide<'d>(
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
     let outcome = decision.outcome(&found.params, authentication, guarded.of(rule, facts.direction));
-    match (outcome, rule.upstream_token) {
+    match (outcome, rule.effect.upstream_token) {
         (Err(reason), _) => Decided::Answer(decision.deny(reason)),
         (Ok((allowed, reason)), None) => Decided::Answer(decision.answer(reason, Verdict::Allow(allowed))),
         (Ok((allowed, reason)), Some(token)) => Decided::NeedsToken(NeedsToken { decision, allowed, token, reason }),
@@ -200,12 +200,12 @@ impl Decision<'_> {
         authentication: Authentication,
         guard: &Guard,
     ) -> Result<(AllowedRequest, Reason), Reason> {
-        let (rule, facts) = (self.rule, self.facts);
+        let (effect, facts) = (&*self.rule.effect, self.facts);
         let anonymous = |decision: &Self, caller: Option<&CallerRequirement>, reason| {
             admit(caller, facts)?;
             Ok((decision.allow(params, guard, None)?, reason))
         };
-        match (&rule.action, authentication) {
+        match (&effect.action, authentication) {
             (Action::Deny, _) => Err(Reason::DeniedByRule),
             (Action::Preflight { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedPreflight),
             (Action::Anonymous { caller }, _) => anonymous(self, caller.as_ref(), Reason::AllowedAnonymous),
@@ -216,7 +216,7 @@ impl Decision<'_> {
             (Action::Require(_), Authentication::Absent) => Err(Reason::MissingToken),
             (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
                 judge(wanted, self.principal.insert(principal), facts, params)?;
-                let kept = !rule.injection.remove_token && rule.upstream_token.is_none();
+                let kept = !effect.injection.remove_token && effect.upstream_token.is_none();
                 Ok((self.allow(params, guard, kept.then_some(header))?, Reason::Allowed))
             }
             // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
@@ -226,7 +226,7 @@ impl Decision<'_> {
 
     /// `kept` is the header whose verified credential travels on.
     fn allow(&self, params: &PathParams<'_>, guard: &Guard, kept: Option<Arc<str>>) -> Result<AllowedRequest, Reason> {
-        let Injection { headers, response_headers, .. } = &self.rule.injection;
+        let Injection { headers, response_headers, .. } = &self.rule.effect.injection;
         let from = inject::Source {
             principal: self.principal.as_deref(),
             wanted: wants(self.rule).map(|wanted| &**wanted),
@@ -275,7 +275,7 @@ impl Decision<'_> {
 
     fn deny(&self, reason: Reason) -> Answer {
         let scopes = wants(self.rule).map(|wanted| &*wanted.scopes);
-        let denied = denial::render(reason, &self.rule.denial, scopes, self.facts.grpc, self.decision_id);
+        let denied = denial::render(reason, &self.rule.effect.denial, scopes, self.facts.grpc, self.decision_id);
         self.answer(denial::denying(reason), Verdict::Deny(denied))
     }
 

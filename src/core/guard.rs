@@ -51,7 +51,7 @@ impl GuardedHeaders {
 
     /// Those that a rule's requests must not carry on.
     pub(super) fn of(&self, rule: &Rule, direction: Direction) -> &Guard {
-        match (rule.upstream_token, direction) {
+        match (rule.effect.upstream_token, direction) {
             (None, Direction::Inbound | Direction::Outbound) => &self.plain,
             (Some(_), Direction::Inbound) => &self.inbound_token,
             (Some(_), Direction::Outbound) => &self.outbound_token,

@@ -26,11 +26,11 @@ use super::rule::{AnyAll, Requirements};
 /// | `{claims}` | all claims as base64url-encoded JSON, without padding |
 ///
 /// `{{` and `}}` are literal braces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template(pub(super) Vec<Piece>);
 
 /// A part of a [`Template`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Piece {
     /// Printable ASCII.
     Literal(Box<str>),
@@ -39,7 +39,7 @@ pub enum Piece {
 }
 
 /// What a template may refer to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the table on Template says what each is")]
 pub enum Placeholder {
     Subject,
@@ -57,7 +57,7 @@ pub enum Placeholder {
 }
 
 /// How the elements of a list are joined. An element's own separators are percent-encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListStyle {
     /// With a space, as RFC 6749 §3.3 joins scopes.
     Spaces,

@@ -6,11 +6,18 @@ use super::caller::SpiffePattern;
 use super::condition::ClaimCondition;
 use super::inject::Template;
 
-/// One rule: what it does with a request that it matches, and what the upstream learns.
+/// One rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Unique in the table; a metric label.
     pub name: Arc<str>,
+    /// What it does. Shared between rules that do the same: of many rules, few differ in more than what they match.
+    pub effect: Arc<Effect>,
+}
+
+/// What a rule does with a request that it matches, and what the upstream learns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Effect {
     /// What happens.
     pub action: Action,
     /// Headers for the upstream, and for the client, of an allowed request.
@@ -25,8 +32,8 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenIndex(pub usize);
 
-/// What a rule does with a request that it matches.
-#[derive(Clone, Debug)]
+/// What happens to a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Refuse it.
     Deny,
@@ -62,7 +69,7 @@ impl Action {
 pub struct IssuerIndex(pub usize);
 
 /// What a request must show. Named sets are shared between rules.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Requirements {
     /// The issuers whose tokens are looked at; never empty.
     pub issuers: Vec<IssuerIndex>,
@@ -79,7 +86,7 @@ pub struct Requirements {
 }
 
 /// For whom a token must be meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AudienceRequirement {
     /// The operator wrote `audience: unchecked`.
     Unchecked,
@@ -88,7 +95,7 @@ pub enum AudienceRequirement {
 }
 
 /// Holds where one of `any` is there (or `any` is empty) and every one of `all` is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AnyAll {
     /// One of these.
     pub any: Vec<Box<str>>,
@@ -109,14 +116,14 @@ impl AnyAll {
 }
 
 /// Which workloads may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallerRequirement {
     /// One of these must match the peer's SPIFFE id; never empty.
     pub spiffe: Vec<SpiffePattern>,
 }
 
 /// What an allowed request carries on.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Injection {
     /// Request headers to set; names are unique and lower case.
     pub headers: Vec<InjectedHeader>,
@@ -127,7 +134,7 @@ pub struct Injection {
 }
 
 /// One identity header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InjectedHeader {
     /// Lower case; never a pseudo-header, `host` or a hop-by-hop header.
     pub name: Arc<str>,
@@ -138,7 +145,7 @@ pub struct InjectedHeader {
 }
 
 /// What a denial looks like, as far as the operator chose.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DenialStyle {
     /// The `realm` of challenges.
     pub realm: Option<Box<str>>,

@@ -18,7 +18,7 @@ pub use pattern::{HostPattern, PathPattern, PatternError};
 use super::condition::ConditionError;
 use super::path::PathParams;
 use super::request::{Direction, RequestFacts};
-use super::rule::{Action, DenialStyle, Injection, Rule};
+use super::rule::{Action, DenialStyle, Effect, Rule};
 use index::{Entry, Index};
 
 /// Which requests a rule is for. Every list is an "any of"; an empty list is "all".
@@ -127,7 +127,7 @@ impl PolicyTable {
     /// Every pair of rules that could not be told apart, and every header-only difference without `fallback`.
     pub fn compile(rules: Vec<RuleSpec>, identity_headers: &[Box<str>]) -> Result<Self, Vec<TableError>> {
         let mut table = Self::default();
-        let injected = rules.iter().flat_map(|spec| &spec.rule.injection.headers).map(|header| &*header.name);
+        let injected = rules.iter().flat_map(|spec| &spec.rule.effect.injection.headers).map(|header| &*header.name);
         let reserved = injected.chain(identity_headers.iter().map(|name| &**name));
         table.reserved = reserved.map(|name| name.to_ascii_lowercase().into()).collect();
         table.reserved.sort();
@@ -137,16 +137,17 @@ impl PolicyTable {
                 Direction::Inbound => &mut table.inbound,
                 Direction::Outbound => &mut table.outbound,
             };
-            let deny = matches!(spec.rule.action, Action::Deny);
+            let deny = matches!(spec.rule.effect.action, Action::Deny);
             let index = if deny { &mut side.deny } else { &mut side.allow };
             let rule = Arc::new(spec.rule);
             table.rules.push(Arc::clone(&rule));
             if spec.cors_preflight && !deny {
-                let mut preflight = Rule::clone(&rule);
-                preflight.action = Action::Preflight { caller: rule.action.caller().cloned() };
+                let mut effect = Effect::clone(&rule.effect);
+                effect.action = Action::Preflight { caller: effect.action.caller().cloned() };
                 // A preflight carries no credential, so it gets none in its place.
-                preflight.upstream_token = None;
-                preflight.injection = Injection { headers: Vec::new(), ..preflight.injection };
+                effect.upstream_token = None;
+                effect.injection.headers = Vec::new();
+                let preflight = Arc::new(Rule { name: Arc::clone(&rule.name), effect: Arc::new(effect) });
                 let mut matcher = spec.matcher.clone();
                 matcher.methods = vec!["OPTIONS".into()];
                 // A browser's preflight carries none of the headers of the request that it asks for.
@@ -154,9 +155,7 @@ impl PolicyTable {
                 for name in ["access-control-request-method", "origin"] {
                     matcher.headers.push(HeaderCondition { name: name.into(), test: HeaderTest::Present });
                 }
-                index.insert(&matcher, || {
-                    Entry::new(position, &Arc::new(preflight.clone()), &matcher, &spec.priority, true)
-                });
+                index.insert(&matcher, || Entry::new(position, &preflight, &matcher, &spec.priority, true));
             }
             let matcher = spec.matcher;
             index.insert(&matcher, || Entry::new(position, &rule, &matcher, &spec.priority, spec.fallback));

@@ -146,7 +146,7 @@ impl Snapshot {
             }
             Some(wanted) => match self.look_up(wanted, &facts, now, id) {
                 LookUp::Absent => {
-                    if matches!(found.rule.action, Action::Optional(_)) {
+                    if matches!(found.rule.effect.action, Action::Optional(_)) {
                         turns.another();
                     }
                     (Authentication::Absent, None)

@@ -1,7 +1,7 @@
 //! Every metric there is. `docs/metrics.md` explains them to operators.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::decisions::Decisions;
 use super::duration::DurationHistogram;
 use super::names::ByName;
 use super::provider::ProviderMetrics;
@@ -20,14 +21,11 @@ use crate::core::reason::Reason;
 pub(super) type Labels<const N: usize> = [(&'static str, Arc<str>); N];
 pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 
-/// The `rule` label of answers that no rule had a part in.
-const NO_RULE: &str = "-";
-
 /// Every metric there is.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    decisions: Counters<3>,
+    decisions: Decisions,
     durations: DurationHistogram,
     in_flight: Gauge,
     cache_lookups: Counters<2>,
@@ -40,21 +38,7 @@ pub(super) struct Metrics {
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
     providers: ProviderMetrics,
-    /// Of ten thousand rules two or three share a chain.
-    rules: ByName<RuleHandles, 4096>,
     issuers: ByName<IssuerHandles, 64>,
-}
-
-/// What a decision counts into, found by a rule's name without making labels.
-#[derive(Debug)]
-struct RuleHandles {
-    reasons: [OnceLock<Counter>; Reason::ALL.len()],
-}
-
-impl Default for RuleHandles {
-    fn default() -> Self {
-        Self { reasons: [const { OnceLock::new() }; Reason::ALL.len()] }
-    }
 }
 
 /// What a cache lookup counts into.
@@ -92,7 +76,6 @@ impl Default for Metrics {
                 "When the configuration in service was loaded"
             ),
             panics: registered!("panics", "Decisions that panicked and were answered with a denial"),
-            rules: ByName::default(),
             issuers: ByName::default(),
             providers: ProviderMetrics::register(&mut registry),
             registry,
@@ -107,13 +90,9 @@ impl Metrics {
     }
 
     /// Counts a decision.
-    pub(super) fn decision(&self, rule: Option<&str>, reason: Reason, took: Duration) {
+    pub(super) fn decision(&self, rule: Option<&Arc<str>>, reason: Reason, took: Duration) {
         self.durations.observe(took);
-        let rule = rule.unwrap_or(NO_RULE);
-        let handles = self.rules.get(rule, |_| RuleHandles::default());
-        if let Some(counter) = handles.and_then(|handles| handles.reasons.get(reason as usize)) {
-            counter.get_or_init(|| self.decisions.get_or_create_owned(&decision_labels(rule, reason))).inc();
-        }
+        self.decisions.count(rule, reason);
     }
 
     /// Counts a Check as in flight until the value is dropped.
@@ -126,11 +105,13 @@ impl Metrics {
     pub(super) fn event(&self, event: Event<'_>) {
         match event {
             Event::TokenCache { issuer, hit } => {
-                let handles = self.issuers.get(issuer, |name| {
+                let handles = self.issuers.get(issuer, || {
+                    let name: Arc<str> = issuer.into();
                     let counter = |result: &str| {
                         self.cache_lookups.get_or_create_owned(&[("issuer", name.clone()), ("result", result.into())])
                     };
-                    IssuerHandles { hits: counter("hit"), misses: counter("miss") }
+                    let handles = IssuerHandles { hits: counter("hit"), misses: counter("miss") };
+                    (name, handles)
                 });
                 if let Some(handles) = handles {
                     if hit { &handles.hits } else { &handles.misses }.inc();
@@ -166,11 +147,6 @@ impl Metrics {
             Event::Panic => _ = self.panics.inc(),
         }
     }
-}
-
-fn decision_labels(rule: &str, reason: Reason) -> Labels<3> {
-    let outcome = if reason.allows() { "allow" } else { "deny" };
-    [("rule", rule.into()), ("outcome", outcome.into()), ("reason", reason.code().into())]
 }
 
 pub(super) fn yes_no(yes: bool) -> Arc<str> {

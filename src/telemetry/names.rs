@@ -1,6 +1,7 @@
 //! What is kept for each name of the configuration, found without a lock.
 
 use std::hash::Hasher as _;
+use std::iter::successors;
 use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHasher;
@@ -17,9 +18,11 @@ type Chain<T> = OnceLock<Box<Link<T>>>;
 
 #[derive(Debug)]
 struct Link<T> {
+    /// Of the name: where it differs, the name need not be read.
+    hash: u64,
     name: Arc<str>,
-    value: T,
     next: Chain<T>,
+    value: T,
 }
 
 impl<T, const CHAINS: usize> Default for ByName<T, CHAINS> {
@@ -29,26 +32,34 @@ impl<T, const CHAINS: usize> Default for ByName<T, CHAINS> {
 }
 
 impl<T, const CHAINS: usize> ByName<T, CHAINS> {
-    /// What is kept for `name`, made when it is asked for first. `None` only of a table without chains.
-    pub(super) fn get(&self, name: &str, make: impl Fn(&Arc<str>) -> T) -> Option<&T> {
-        let mut chain = self.chains.get(place(name) % CHAINS.max(1))?;
+    /// What is kept for `name`, made when it is asked for first, with the name to keep it by. `None` only of a table
+    /// without chains.
+    pub(super) fn get(&self, name: &str, make: impl Fn() -> (Arc<str>, T)) -> Option<&T> {
+        let hash = hash(name);
+        let mut chain = self.chains.get(usize::try_from(hash % CHAINS.max(1) as u64).unwrap_or_default())?;
         loop {
             let link = chain.get_or_init(|| {
-                let name: Arc<str> = name.into();
-                Box::new(Link { value: make(&name), name, next: Chain::new() })
+                let (name, value) = make();
+                Box::new(Link { hash, name, next: Chain::new(), value })
             });
-            if *link.name == *name {
+            if link.hash == hash && *link.name == *name {
                 return Some(&link.value);
             }
             chain = &link.next;
         }
     }
+
+    /// All there is, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
+        let links = self.chains.iter().flat_map(|first| successors(first.get(), |link| link.next.get()));
+        links.map(|link| (&link.name, &link.value))
+    }
 }
 
-fn place(name: &str) -> usize {
+fn hash(name: &str) -> u64 {
     let mut hasher = FxHasher::default();
     hasher.write(name.as_bytes());
-    hasher.finish() as usize
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -60,20 +71,21 @@ mod tests {
     #[test]
     fn each_name_has_one_value_however_many_threads_ask_and_chains_there_are() {
         let (crowded, made) = (ByName::<String, 2>::default(), AtomicUsize::new(0));
-        let make = |name: &Arc<str>| {
-            made.fetch_add(1, Ordering::Relaxed);
-            name.to_string()
-        };
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for n in 0..100 {
                         let name = format!("name-{n}");
+                        let make = || {
+                            made.fetch_add(1, Ordering::Relaxed);
+                            (name.as_str().into(), name.clone())
+                        };
                         assert_eq!(crowded.get(&name, make), Some(&name));
                     }
                 });
             }
         });
         assert_eq!(made.load(Ordering::Relaxed), 100);
+        assert_eq!(crowded.iter().filter(|(name, value)| name[..] == ***value).count(), 100);
     }
 }

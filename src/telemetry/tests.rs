@@ -7,12 +7,15 @@ use crate::core::answer::DecisionId;
 use crate::core::decide::refuse;
 use crate::core::event::{BreakerState, CallOutcome, IntrospectionOutcome, RefreshOutcome};
 use crate::core::reason::Reason;
-use crate::core::rule::{Action, DenialStyle, Injection, Rule};
+use crate::core::rule::{Action, DenialStyle, Effect, Injection, Rule};
 
 fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     let rule = rule.map(|name| {
         let (injection, denial) = (Injection::default(), Arc::<DenialStyle>::default());
-        Arc::new(Rule { name: name.into(), action: Action::Deny, injection, denial, upstream_token: None })
+        Arc::new(Rule {
+            name: name.into(),
+            effect: Arc::new(Effect { action: Action::Deny, injection, denial, upstream_token: None }),
+        })
     });
     Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }

@@ -1,4 +1,5 @@
 mod overload;
+mod trial;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

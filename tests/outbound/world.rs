@@ -221,9 +221,10 @@ fn rule(position: usize, spec: &TokenSpec) -> RuleSpec {
     let mut rule = marked_rule(&format!("rule-{position}"));
     rule.matcher.direction = Some(Direction::Outbound);
     rule.matcher.hosts = vec![HostPattern::parse(&format!("t{position}.internal")).unwrap()];
-    rule.rule.upstream_token = Some(TokenIndex(position));
+    let effect = Arc::make_mut(&mut rule.rule.effect);
+    effect.upstream_token = Some(TokenIndex(position));
     if matches!(spec.grant, Grant::Exchange(_)) {
-        rule.rule.action = Action::Require(Arc::new(Requirements {
+        effect.action = Action::Require(Arc::new(Requirements {
             issuers: vec![IssuerIndex(0)],
             audience: AudienceRequirement::Checked(AnyAll { any: vec!["orders".into()], all: Vec::new() }),
             scopes: Vec::new(),

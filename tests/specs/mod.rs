@@ -15,7 +15,7 @@ use tollgate::config::{Config, ConfigError, ConfigErrors};
 use tollgate::core::event::{Event, Events};
 use tollgate::core::inject::Template;
 use tollgate::core::request::{Direction, Headers, RawRequest};
-use tollgate::core::rule::{Action, InjectedHeader, Injection, Rule};
+use tollgate::core::rule::{Action, Effect, InjectedHeader, Injection, Rule};
 use tollgate::core::table::{Matcher, PathPattern, PolicyTable, RuleSpec};
 use tollgate::net::HttpClient;
 
@@ -75,10 +75,12 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
     RuleSpec {
         rule: Rule {
             name: marker,
-            action: Action::Anonymous { caller: None },
-            injection,
-            denial: Arc::default(),
-            upstream_token: None,
+            effect: Arc::new(Effect {
+                action: Action::Anonymous { caller: None },
+                injection,
+                denial: Arc::default(),
+                upstream_token: None,
+            }),
         },
         matcher: Matcher { paths: vec![PathPattern::parse("/**").unwrap()], ..Matcher::default() },
         priority: 0,

@@ -24,7 +24,7 @@ pub(in crate::config) fn by_issuer(issuers: usize, rules: &[RuleSpec], tokens: &
     let mut kept = vec![Wanted { all: false, paths }; issuers];
     for RuleSpec { rule, .. } in rules {
         let Some(requirements) = wants(rule) else { continue };
-        let templates = rule.injection.headers.iter().map(|header| &header.template);
+        let templates = rule.effect.injection.headers.iter().map(|header| &header.template);
         let all = templates.flat_map(|template| template.placeholders()).any(|value| *value == Placeholder::Claims);
         for IssuerIndex(index) in &requirements.issuers {
             let Some(of) = kept.get_mut(*index) else { continue };

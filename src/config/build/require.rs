@@ -15,7 +15,7 @@ use crate::config::names::{did_you_mean, listed, shown};
 use crate::config::place::At;
 use crate::config::value::ByShape;
 use crate::core::caller::SpiffePattern;
-use crate::core::condition::{ClaimCondition, ClaimTest, RequestPart};
+use crate::core::condition::{ClaimCondition, ClaimTest, Pattern, RequestPart};
 use crate::core::rule::{AnyAll, AudienceRequirement, CallerRequirement, IssuerIndex, Requirements};
 use crate::provider::spec::ProviderSpec;
 
@@ -38,7 +38,7 @@ pub(in crate::config) struct Said {
 #[derive(Debug)]
 pub(in crate::config) struct Set {
     said: Said,
-    /// For rules that use the set as it is.
+    /// For rules that use the set as it is: judged once.
     shared: RefCell<Option<Arc<Requirements>>>,
 }
 
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         }
         let pattern = file.pattern.as_ref().map(|text| self.pattern(&at.key("pattern"), text));
         match pattern {
-            Some(Some(pattern)) => tests.push(("pattern", ClaimTest::Pattern(pattern))),
+            Some(Some(pattern)) => tests.push(("pattern", ClaimTest::Pattern(Pattern(pattern)))),
             // Its error is there already.
             Some(None) if tests.is_empty() => return None,
             Some(None) | None => {}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::inject::{self, Sources, Spellings};
 use super::require::{Issuers, Reader, Said};
 use super::token::Names;
@@ -16,7 +17,7 @@ use crate::config::value::ByShape;
 use crate::core::condition::{ClaimTest, RequestPart};
 use crate::core::inject::Placeholder;
 use crate::core::request::Direction;
-use crate::core::rule::{Action, DenialStyle, InjectedHeader, Injection, IssuerIndex, Rule};
+use crate::core::rule::{Action, DenialStyle, Effect, InjectedHeader, Injection, IssuerIndex, Rule};
 use crate::core::table::RuleSpec;
 
 /// Judges rules, one after the other.
@@ -30,6 +31,7 @@ pub(in crate::config) struct Rules<'a> {
     pub(in crate::config) credentials: Vec<String>,
     pub(in crate::config) spellings: Spellings,
     pub(in crate::config) denial: Arc<DenialStyle>,
+    pub(in crate::config) effects: Alike<Effect>,
     /// Where each name was first.
     pub(in crate::config) names: HashMap<String, String>,
 }
@@ -93,10 +95,10 @@ impl<'a> Rules<'a> {
             let written = file.inject.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(&header.name));
             self.listeners.expect_trusted(&at.key(written.map_or("", |(name, _)| name)), direction);
         }
+        let response_headers = denial::response_headers(&at.key("response_headers"), &file.response_headers.0, false);
         let injection = Injection {
             headers,
-            response_headers: denial::response_headers(&at.key("response_headers"), &file.response_headers.0, false)
-                .into(),
+            response_headers: response_headers.into(),
             // Whoever is called next gets the caller's token where an operator says so, and not by accident.
             remove_token: file.remove_token.unwrap_or(direction == Direction::Outbound || upstream.is_some()),
         };
@@ -120,8 +122,9 @@ impl<'a> Rules<'a> {
         if !sound {
             return None;
         }
+        let effect = Effect { action, injection, denial, upstream_token };
         Some(RuleSpec {
-            rule: Rule { name: name?.as_str().into(), action, injection, denial, upstream_token },
+            rule: Rule { name: name?.as_str().into(), effect: self.effects.first(effect) },
             matcher,
             priority: file.priority.unwrap_or(0),
             fallback: file.fallback.unwrap_or(false),

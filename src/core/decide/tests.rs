@@ -1,6 +1,6 @@
 use super::super::principal::Parts;
 use super::super::request::{Direction, Header, Headers, RawRequest};
-use super::super::rule::{AnyAll, IssuerIndex};
+use super::super::rule::{AnyAll, Effect, IssuerIndex};
 use super::super::table::{Matcher, PathPattern, PolicyTable, RuleSpec};
 use super::*;
 use crate::clock::Timestamp;
@@ -19,8 +19,8 @@ fn requirements() -> Arc<Requirements> {
 }
 
 fn table(action: Action, upstream_token: Option<TokenIndex>) -> PolicyTable {
-    let rule =
-        Rule { name: "hop".into(), action, injection: Injection::default(), denial: Arc::default(), upstream_token };
+    let effect = Effect { action, injection: Injection::default(), denial: Arc::default(), upstream_token };
+    let rule = Rule { name: "hop".into(), effect: Arc::new(effect) };
     let matcher = Matcher {
         direction: Some(Direction::Outbound),
         paths: vec![PathPattern::parse("/**").unwrap()],

@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::super::condition::ConditionError;
 use super::super::request::RequestFacts;
@@ -21,9 +22,10 @@ type Positions = Vec<usize>;
 /// The rules of one place, method and kind.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    entries: Vec<Entry>,
-    /// Where there are more than [`FEW`].
-    selector: Option<Selector>,
+    /// Mostly one.
+    entries: SmallVec<[Entry; 1]>,
+    /// Where there are more than [`FEW`]. At most places there are not, and these lie close together.
+    selector: Option<Box<Selector>>,
 }
 
 impl Candidates {
@@ -35,9 +37,8 @@ impl Candidates {
     pub(super) fn sort(&mut self) {
         self.entries.sort_by_key(Entry::rank);
         // A rule that lists a host, path or method twice is at the same place twice.
-        self.entries
-            .dedup_by(|a, b| a.position == b.position && a.headers == b.headers && a.parameters == b.parameters);
-        self.selector = (self.entries.len() > FEW).then(|| Selector::new(&self.entries));
+        self.entries.dedup_by(|a, b| a.is_twin(b));
+        self.selector = (self.entries.len() > FEW).then(|| Box::new(Selector::new(&self.entries)));
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -109,10 +110,10 @@ impl Selector {
             *shared.entry(need).or_default() += 1;
         }
         for (position, entry) in entries.iter().enumerate() {
-            for (key, _) in entry.context.iter() {
-                selector.context.entry(key.clone()).or_default();
+            for (key, _) in &entry.conditions.context {
+                selector.context.entry(SmolStr::new(key)).or_default();
             }
-            for condition in entry.headers.iter() {
+            for condition in &entry.conditions.headers {
                 let wanted = selector.header(&condition.name);
                 wanted.compared |= matches!(condition.test, HeaderTest::Equals(_) | HeaderTest::NotEquals(_));
             }
@@ -174,8 +175,8 @@ impl Selector {
 
 /// What must be there for an entry to hold, as far as it can be looked up.
 fn needs(entry: &Entry) -> impl Iterator<Item = Need<'_>> {
-    let context = entry.context.iter().map(|(key, value)| Need::Context(key, value));
-    let headers = entry.headers.iter().filter_map(|condition| match &condition.test {
+    let context = entry.conditions.context.iter().map(|(key, value)| Need::Context(key, value));
+    let headers = entry.conditions.headers.iter().filter_map(|condition| match &condition.test {
         HeaderTest::Equals(value) => Some(Need::HeaderValue(&condition.name, value)),
         HeaderTest::Present => Some(Need::Header(&condition.name)),
         HeaderTest::Absent | HeaderTest::NotEquals(_) => None,

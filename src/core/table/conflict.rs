@@ -58,8 +58,8 @@ pub(super) fn find(group: &[Entry], errors: &mut Vec<TableError>) {
 }
 
 fn fixed(entry: &Entry) -> Vec<Fixed<'_>> {
-    let context = entry.context.iter().map(|(key, value)| (false, &**key, &**value));
-    let headers = entry.headers.iter().filter_map(|condition| match &condition.test {
+    let context = entry.conditions.context.iter().map(|(key, value)| (false, &**key, &**value));
+    let headers = entry.conditions.headers.iter().filter_map(|condition| match &condition.test {
         HeaderTest::Equals(value) => Some((true, &*condition.name, &**value)),
         HeaderTest::Present | HeaderTest::Absent | HeaderTest::NotEquals(_) => None,
     });
@@ -68,17 +68,19 @@ fn fixed(entry: &Entry) -> Vec<Fixed<'_>> {
 
 /// Reports two entries that both match some request and of which neither is more specific.
 fn judge(a: &Entry, b: &Entry, errors: &mut Vec<TableError>) {
-    let same_rule = a.position == b.position;
+    let same_rule = a.conditions.position == b.conditions.position;
     // Preflights are answered alike, whichever rule's they are, as long as the same callers may send them.
-    let preflights = matches!((&a.rule.action, &b.rule.action), (Action::Preflight { caller: one }, Action::Preflight { caller: other }) if one == other);
-    let equal = a.context.len() == b.context.len() && a.headers.len() == b.headers.len() && a.priority == b.priority;
-    if same_rule || preflights || !equal || !can_meet(&a.headers, &b.headers) {
+    let preflights = matches!((&a.rule.effect.action, &b.rule.effect.action), (Action::Preflight { caller: one }, Action::Preflight { caller: other }) if one == other);
+    let equal = a.conditions.context.len() == b.conditions.context.len()
+        && a.conditions.headers.len() == b.conditions.headers.len()
+        && a.conditions.priority == b.conditions.priority;
+    if same_rule || preflights || !equal || !can_meet(&a.conditions.headers, &b.conditions.headers) {
         return;
     }
-    let (first, second) = if a.position < b.position { (a, b) } else { (b, a) };
+    let (first, second) = if a.conditions.position < b.conditions.position { (a, b) } else { (b, a) };
     errors.push(TableError {
-        rule: second.position,
-        other: Some(first.position),
+        rule: second.conditions.position,
+        other: Some(first.conditions.position),
         message: format!(
             "rules `{}` and `{}` match the same requests and neither is more specific; make their hosts, paths or methods differ, or give one a higher `priority`",
             first.rule.name, second.rule.name
@@ -108,23 +110,26 @@ fn compatible(a: &HeaderTest, b: &HeaderTest) -> bool {
 /// rules the one with fewer header conditions must be marked, or either where they have as many.
 fn header_choices(group: &[Entry], errors: &mut Vec<TableError>) {
     let mut by_context: HashMap<&Context, Vec<&Entry>> = HashMap::new();
-    for entry in group.iter().filter(|entry| !matches!(entry.rule.action, Action::Preflight { .. })) {
-        by_context.entry(&entry.context).or_default().push(entry);
+    for entry in group.iter().filter(|entry| !matches!(entry.rule.effect.action, Action::Preflight { .. })) {
+        by_context.entry(&*entry.conditions.context).or_default().push(entry);
     }
     for entries in by_context.into_values() {
         // One unmarked rule is fine if nothing with as many or more header conditions stands beside it.
-        let most = entries.iter().map(|entry| entry.headers.len()).max().unwrap_or(0);
-        let chosen = entries.iter().find(|entry| entry.headers.len() == most && !entry.fallback);
-        let Some(chosen) = chosen.or_else(|| entries.iter().find(|entry| entry.headers.len() == most)) else {
+        let most = entries.iter().map(|entry| entry.conditions.headers.len()).max().unwrap_or(0);
+        let chosen = entries.iter().find(|entry| entry.conditions.headers.len() == most && !entry.conditions.fallback);
+        let Some(chosen) = chosen.or_else(|| entries.iter().find(|entry| entry.conditions.headers.len() == most))
+        else {
             continue;
         };
-        for entry in entries.iter().filter(|entry| !entry.fallback) {
-            if entry.position == chosen.position || entry.headers == chosen.headers {
+        for entry in entries.iter().filter(|entry| !entry.conditions.fallback) {
+            if entry.conditions.position == chosen.conditions.position
+                || entry.conditions.headers == chosen.conditions.headers
+            {
                 continue;
             }
             errors.push(TableError {
-                rule: entry.position,
-                other: Some(chosen.position),
+                rule: entry.conditions.position,
+                other: Some(chosen.conditions.position),
                 message: format!(
                     "rules `{}` and `{}` differ by headers alone, and a caller chooses its headers; mark `{}` with `fallback: true` if a caller may choose it",
                     entry.rule.name, chosen.rule.name, entry.rule.name

@@ -1,16 +1,18 @@
 //! More to do than time to do it in.
 
 use super::super::pressure::{LASTING, LONG_AND_MORE, STALE};
+use super::super::trial::PAUSE;
 use super::*;
 
-/// Turns that are in overload from now on.
-fn pressed() -> Arc<Turns> {
+/// Turns that are in overload from now on, and not on trial for a while.
+pub(super) fn pressed() -> Arc<Turns> {
     let turns = turns();
     pass(2 * PATIENCE);
     judge(&turns, PATIENCE / 2).unwrap();
     pass(PATIENCE / LASTING);
     judge(&turns, PATIENCE / 2).unwrap();
     assert!(turns.pressure.is_on(turns.now()));
+    assert!(turns.trials.ask(0, 0, turns.pressure.part(PAUSE), turns.now()).is_none());
     turns
 }
 
