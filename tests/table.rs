@@ -347,16 +347,19 @@ fn reference(rules: &[RuleSpec], asked: &Asked) -> Option<String> {
 fn any_spec() -> impl Strategy<Value = RuleSpec> {
     let hosts = prop::collection::vec(prop::sample::select(vec!["a.b", "b", "*.b", "*.a.b", "c.a.b"]), 0..2);
     let segment = prop::sample::select(vec!["a", "b", "{p}", "{q}"]);
-    let path =
-        (prop::collection::vec(segment, 0..4), prop::bool::ANY).prop_filter_map("a parameter twice", |(s, open)| {
+    let path = (prop::collection::vec(segment, 0..4), prop::bool::ANY, prop::bool::ANY).prop_filter_map(
+        "a parameter twice",
+        |(s, open, slash)| {
             let text: String = s.iter().map(|segment| format!("/{segment}")).collect();
             let text = match (text.is_empty(), open) {
                 (_, true) => format!("{text}/**"),
                 (true, false) => "/".to_owned(),
+                (false, false) if slash => format!("{text}/"),
                 (false, false) => text,
             };
             PathPattern::parse(&text).ok()
-        });
+        },
+    );
     let header = prop::option::weighted(
         0.3,
         prop::sample::select(vec![

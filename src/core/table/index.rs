@@ -107,15 +107,22 @@ pub(super) struct Index {
 /// A place in the tree of paths: what the segments so far lead to.
 #[derive(Debug, Default)]
 struct Node {
-    literals: Map<Box<Node>>,
+    /// The segments that come before anything else here, each after a slash; [`PARAMETER`] for any. Where one way leads on
+    /// from a place without a rule, that place is no node of its own.
+    stem: SmolStr,
+    /// At most nodes there are none.
+    literals: Option<Box<Map<Box<Node>>>>,
     parameter: Option<Box<Node>>,
     here: Place,
     below: Place,
 }
 
+/// What stands for any segment in a stem: no canonical path holds it.
+const PARAMETER: &str = "\0";
+
 /// The number that a method has in an [`Index`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Method(usize);
+struct Method(u32);
 
 /// The rules at one place by method, last those for any. Most places have rules for one.
 type Groups = SmallVec<[(Option<Method>, Candidates); 1]>;
@@ -138,7 +145,7 @@ impl Index {
         let paths = if matcher.paths.is_empty() { std::slice::from_ref(&everywhere) } else { &matcher.paths };
         let mut methods: Vec<Option<Method>> = Vec::new();
         for name in &matcher.methods {
-            let next = Method(self.methods.len());
+            let next = Method(u32::try_from(self.methods.len()).unwrap_or(u32::MAX));
             methods.push(Some(*self.methods.entry(SmolStr::new(name)).or_insert(next)));
         }
         if methods.is_empty() {
@@ -191,7 +198,7 @@ impl Node {
             let mut entry = entry.clone();
             entry.parameters = path.parameters().map(Into::into).collect();
             let node = path.segments.iter().fold(&mut *self, |node, segment| match segment {
-                Segment::Literal(text) => node.literals.entry(SmolStr::new(text)).or_default(),
+                Segment::Literal(text) => node.literals.get_or_insert_default().entry(SmolStr::new(text)).or_default(),
                 Segment::Parameter(_) => node.parameter.get_or_insert_default(),
             });
             let place = if path.open { &mut node.below } else { &mut node.here };
@@ -202,15 +209,33 @@ impl Node {
     fn sort(&mut self) {
         self.here.sort();
         self.below.sort();
-        self.literals.values_mut().for_each(|node| node.sort());
+        self.literals.iter_mut().flat_map(|literals| literals.values_mut()).for_each(|node| node.sort());
         self.parameter.as_deref_mut().into_iter().for_each(Self::sort);
+        self.pack();
+    }
+
+    /// Joins this place and the next, where nothing else is here.
+    fn pack(&mut self) {
+        if !self.here.is_empty() || !self.below.is_empty() {
+            return;
+        }
+        let ways = self.literals.as_ref().map_or(0, |literals| literals.len()) + usize::from(self.parameter.is_some());
+        if ways != 1 {
+            return;
+        }
+        let literal = self.literals.take().and_then(|literals| literals.into_iter().next());
+        let parameter = self.parameter.take().map(|node| (SmolStr::new_static(PARAMETER), node));
+        if let Some((segment, node)) = literal.or(parameter) {
+            let stem = format!("{}/{segment}{}", self.stem, node.stem).into();
+            *self = Self { stem, ..*node };
+        }
     }
 
     fn for_each_group(&self, call: &mut impl FnMut(&[Entry])) {
         for place in [&self.here, &self.below] {
             place.groups().iter().for_each(|(_, group)| call(group.entries()));
         }
-        self.literals.values().for_each(|node| node.for_each_group(call));
+        self.literals.iter().flat_map(|literals| literals.values()).for_each(|node| node.for_each_group(call));
         self.parameter.as_deref().into_iter().for_each(|node| node.for_each_group(call));
     }
 
@@ -218,9 +243,35 @@ impl Node {
         self.search(sought, Some(sought.facts.path.joined()), &mut ParamValues::new())
     }
 
-    /// Depth first, the more specific branch first, so that the first match is the most specific one. `path` is what
-    /// remains of it, `None` after its last segment; `values` holds the segments that parameters took on the way here.
+    /// What is found here. `path` is what remains of it, `None` after its last segment; `values` holds the segments that
+    /// parameters took on the way here, before and after.
     fn search<'a>(
+        &'a self,
+        sought: Sought<'a>,
+        mut path: Option<&'a str>,
+        values: &mut ParamValues<'a>,
+    ) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
+        let before = values.len();
+        for wanted in self.stem.split('/').skip(1) {
+            let Some((segment, rest)) = path.map(next_segment) else {
+                values.truncate(before);
+                return Ok(None);
+            };
+            if wanted == PARAMETER && !segment.is_empty() {
+                values.push(segment);
+            } else if wanted != segment {
+                values.truncate(before);
+                return Ok(None);
+            }
+            path = rest;
+        }
+        let found = self.branch(sought, path, values);
+        values.truncate(before);
+        found
+    }
+
+    /// Depth first, the more specific branch first, so that the first match is the most specific one.
+    fn branch<'a>(
         &'a self,
         sought: Sought<'a>,
         path: Option<&'a str>,
@@ -233,11 +284,8 @@ impl Node {
                 }
             }
             Some(path) => {
-                let (segment, rest) = match path.split_once('/') {
-                    Some((segment, rest)) => (segment, Some(rest)),
-                    None => (path, None),
-                };
-                if let Some(node) = self.literals.get(segment)
+                let (segment, rest) = next_segment(path);
+                if let Some(node) = self.literals.as_ref().and_then(|literals| literals.get(segment))
                     && let Some(found) = node.search(sought, rest, values)?
                 {
                     return Ok(Some(found));
@@ -258,7 +306,18 @@ impl Node {
     }
 }
 
+fn next_segment(path: &str) -> (&str, Option<&str>) {
+    match path.split_once('/') {
+        Some((segment, rest)) => (segment, Some(rest)),
+        None => (path, None),
+    }
+}
+
 impl Place {
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     fn groups(&self) -> &[(Option<Method>, Candidates)] {
         self.0.as_deref().map_or(&[], |groups| groups)
     }
