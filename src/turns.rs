@@ -10,8 +10,8 @@
 //!   millisecond. What they come to is answered after it, together;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
-//!   everybody waits long, for some time, there is more work than time; a wait is long sooner where the queue grew
-//!   meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
+//!   everybody waits long in a long queue, for some time, there is more work than time; a wait is long sooner where the queue
+//!   grew meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
 //!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for. From time to time
 //!   more are let in, to see whether all could be served after all;
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
@@ -44,6 +44,10 @@ use trial::{Trial, Trials};
 /// How many may wait for each place in overload.
 const FEW: usize = 24;
 
+/// A queue of no more than this for each place is none that grew for want of time: the machine may have been slow for a
+/// moment.
+const SHORT: usize = 4 * FEW;
+
 /// Of so many calls that would be refused unread one is read.
 const SAMPLE: usize = 128;
 
@@ -70,8 +74,9 @@ pub struct Turns {
     /// Calls that would have been refused unread; some of them are read.
     unread: AtomicUsize,
     trials: Trials,
-    /// Nanoseconds of a wait for each of those ahead, lately.
+    /// Nanoseconds between one turn and the next, lately, while somebody waits; and when the last one was.
     interval: AtomicU64,
+    turn_at: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -167,6 +172,7 @@ impl Turns {
             unread: AtomicUsize::new(0),
             trials: Trials::default(),
             interval: AtomicU64::new(0),
+            turn_at: AtomicU64::new(0),
         }
     }
 
@@ -198,7 +204,7 @@ impl Turns {
 
     /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
     /// as decisions may take none was seen that needs none. That they come is seen among the calls that find a place, and
-    /// among a few that are read all the same, whoever takes the places.
+    /// among a few that are read all the same, whoever takes the places. In a trial all are read.
     pub fn is_flooded(&self, now: Instant) -> bool {
         if self.waiting() < self.most() {
             return false;
@@ -223,17 +229,21 @@ impl Turns {
         FEW.saturating_mul(self.places)
     }
 
-    /// How many can be served before they waited for too long in overload, as fast as it went lately.
+    /// How many may wait in a trial: those who can be served before they waited for long, as fast as it went lately, or
+    /// some more than the few.
     fn room(&self) -> usize {
         let interval = self.interval.load(Ordering::Relaxed).max(1);
-        usize::try_from(as_nanos(self.pressure.part(STALE)) / interval).unwrap_or(usize::MAX)
+        let soon = usize::try_from(as_nanos(self.pressure.part(STALE)) / interval).unwrap_or(usize::MAX);
+        soon.max(self.most().saturating_mul(2))
     }
 
-    /// Takes in how fast it goes.
-    fn served(&self, wait: Duration, ahead: u32) {
-        let one = as_nanos(wait) / (u64::from(ahead) + 1);
-        let before = self.interval.load(Ordering::Relaxed);
-        self.interval.store(before - before / SMOOTH + one / SMOOTH, Ordering::Relaxed);
+    /// Takes in how fast it goes: a turn begins that was waited for since then.
+    fn note_turn(&self, since: u64, now: u64) {
+        let last = self.turn_at.swap(now, Ordering::Relaxed);
+        if since < last {
+            let (before, one) = (self.interval.load(Ordering::Relaxed), now.saturating_sub(last));
+            self.interval.store(before - before / SMOOTH + one / SMOOTH, Ordering::Relaxed);
+        }
     }
 
     /// How many have a place.
@@ -261,17 +271,18 @@ impl Turns {
             took: Duration::from_nanos(now.saturating_sub(place.since)),
             for_others: pause,
             grew: self.waiting() > place.ahead as usize + 1,
+            many: self.waiting() > SHORT.saturating_mul(self.places),
+            on_trial: place.trial.is_some(),
         };
-        let trial = place.trial;
-        self.served(wait.took, place.ahead);
-        drop(place);
-        let admitted = match trial {
+        self.note_turn(place.since, now);
+        let admitted = match place.trial {
             Some(trial) if self.trials.has_failed(trial) => Err(self.pressure.refuse(now)),
             Some(_) | None => self.pressure.judge(&wait, now),
         };
-        if let (Some(trial), Err(Overloaded)) = (trial, admitted) {
+        if let (Some(trial), Err(Overloaded)) = (place.trial, admitted) {
             self.trials.fail(trial, self.pressure.part(trial::PAUSE), now);
         }
+        drop(place);
         let since = Instant::now();
         work(admitted);
         since.elapsed().min(MOST)

@@ -21,12 +21,14 @@ use tower::Service as _;
 
 use super::deadline::Due;
 use super::encode::Prepared;
+use super::inline;
 use super::message::{self, Begun};
 use super::reply::Reply;
 use super::service::{CheckService, Decide};
 use super::wire::CHECK_PATH;
 use super::wire::server::authorization_server::AuthorizationServer;
 use crate::core::reason::Reason;
+use crate::telemetry::InFlight;
 
 /// Longest wait for the rest of a message that is not looked at.
 const LAST_BYTES: Duration = Duration::from_secs(1);
@@ -92,9 +94,11 @@ impl<D: Decide> Front<D> {
             Ok(_) if due.is_hopeless() => &self.late,
             Ok(place) => {
                 let encoding = head.headers.remove(GRPC_ENCODING);
-                return Either::Right(Box::pin(self.check(place, encoding, body, due)));
+                let in_flight = (place, self.check.recorder.in_flight());
+                return Either::Right(Box::pin(self.check(in_flight, encoding, body, due)));
             }
         };
+        inline::charge(1);
         Either::Left(ready(Ok(self.refuse(refused, due, due.since, body))))
     }
 
@@ -109,12 +113,11 @@ impl<D: Decide> Front<D> {
 
     async fn check(
         self: Arc<Self>,
-        _place: OwnedSemaphorePermit,
+        _in_flight: (OwnedSemaphorePermit, InFlight),
         encoding: Option<HeaderValue>,
         mut body: Incoming,
         due: Due,
     ) -> Result<Response<Reply>, Infallible> {
-        let _in_flight = self.check.recorder.in_flight();
         let Some(first) = due.bound(pin!(body.frame())).await else {
             return Ok(self.refuse(&self.late, due, Instant::now(), body));
         };

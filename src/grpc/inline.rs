@@ -12,7 +12,8 @@ use tokio::task::coop;
 ///
 /// How many that are in one turn of the connection is a matter of how much it reads ([`super::cork::Cork::may_read`]). Of
 /// calls that say next to nothing it may be hundreds. Their time is charged to the budget of the connection's task, and once
-/// that is spent, after about a millisecond, the others become tasks.
+/// that is spent, after about a millisecond, the others become tasks, but for those that are refused unread; and nothing more
+/// is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inline;
 
@@ -38,8 +39,13 @@ where
         if call.as_mut().poll(&mut nobody).is_pending() {
             tokio::spawn(call);
         }
-        for _ in 0..(since.elapsed().as_nanos() / UNIT.as_nanos()).min(MOST) {
-            let _ = coop::poll_proceed(&mut nobody).map(|charge| charge.made_progress());
-        }
+        charge((since.elapsed().as_nanos() / UNIT.as_nanos()).min(MOST));
+    }
+}
+/// Charges so many units to the budget of the task that runs.
+pub(super) fn charge(units: u128) {
+    let mut nobody = Context::from_waker(Waker::noop());
+    for _ in 0..units {
+        let _ = coop::poll_proceed(&mut nobody).map(|charge| charge.made_progress());
     }
 }

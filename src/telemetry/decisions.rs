@@ -82,6 +82,10 @@ impl EncodeMetric for Decisions {
     fn metric_type(&self) -> MetricType {
         Self::TYPE
     }
+
+    fn is_empty(&self) -> bool {
+        self.0.rules.iter().all(|(_, counts)| counts.seen().next().is_none())
+    }
 }
 
 fn labels(rule: &Arc<str>, reason: Reason) -> Labels<3> {

@@ -33,6 +33,10 @@ pub(super) struct Wait {
     pub(super) for_others: Duration,
     /// Whether more wait now than did when the place was taken.
     pub(super) grew: bool,
+    /// Whether many wait now.
+    pub(super) many: bool,
+    /// It is to be seen whether it is too long.
+    pub(super) on_trial: bool,
 }
 
 /// What is known of the waits so far. Times are nanoseconds since the same beginning, never 0.
@@ -93,10 +97,11 @@ impl Pressure {
 
     /// Judges a wait that is over.
     pub(super) fn judge(&self, wait: &Wait, now: u64) -> Result<(), Overloaded> {
-        if wait.took > self.part(STALE) + wait.for_others && self.is_on(now) {
+        let stale = self.part(if wait.on_trial { LONG } else { STALE });
+        if wait.took > stale + wait.for_others && self.is_on(now) {
             return Err(self.refuse(now));
         }
-        if wait.took <= self.part(if wait.grew { LONG_AND_MORE } else { LONG }) {
+        if !wait.many || wait.took <= self.part(if wait.grew { LONG_AND_MORE } else { LONG }) {
             self.long_since.clear();
         } else if !self.long_since.is_set() {
             self.long_since.set(now);

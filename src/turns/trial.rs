@@ -2,8 +2,8 @@
 //!
 //! In overload few may wait, and whoever else asks is told so at once. Callers who ask again as soon as they are told keep
 //! that up for ever, even where they are so few that each would be served soon, were all of them let in. So all of them are,
-//! on trial, as long as no more come than can be served soon. Where more come the trial is over, at once for those on trial,
-//! too: to wait longer than the few is not theirs to pay for. The next one comes after a while, each time a longer one.
+//! on trial, as long as no more come than can be served soon. Where more come the trial is over, and whoever still waits on
+//! trial is told so when it is their turn. The next one comes after a while, each time a longer one.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -38,19 +38,17 @@ impl Trials {
     /// Whether somebody may wait on trial, and on which, where so many wait already and so many can be served soon.
     /// `pause` is the shortest between two trials.
     pub(super) fn ask(&self, waiting: usize, room: usize, pause: Duration, now: u64) -> Option<Trial> {
-        let mut current = self.current.load(Ordering::Relaxed);
+        let mut current = self.current.load(Ordering::Acquire);
         if lasting(current).is_none() {
             if now < self.next_at.load(Ordering::Relaxed) {
                 return None;
             }
-            // Another may have begun it.
+            // Another may begin it at the same time.
+            self.begun_at.set(now);
             let begun =
                 self.current.compare_exchange(current, current.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
             current = match begun {
-                Ok(_) => {
-                    self.begun_at.set(now);
-                    current.wrapping_add(1)
-                }
+                Ok(_) => current.wrapping_add(1),
                 Err(other) => other,
             };
         }
@@ -74,19 +72,20 @@ impl Trials {
 
     /// Too many came.
     pub(super) fn fail(&self, trial: Trial, pause: Duration, now: u64) {
-        let lasting = trial.0.get();
-        if self
-            .current
-            .compare_exchange(lasting, lasting.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed)
-            .is_err()
-        {
+        if self.has_failed(trial) {
             return;
         }
         // Where it lasted, there was no overload any more, and this is another one.
         let lasted = !self.begun_at.is_within(2 * pause, now);
         let pauses = if lasted { 1 } else { self.pauses.load(Ordering::Relaxed).max(1) };
-        self.next_at.store(now.saturating_add(as_nanos(pause).saturating_mul(pauses)), Ordering::Relaxed);
-        self.pauses.store((pauses * 2).min(LONGEST), Ordering::Relaxed);
+        let (current, next_at) = (trial.0.get(), now.saturating_add(as_nanos(pause).saturating_mul(pauses)));
+        // Before the trial ends: whoever sees that it did must not begin the next.
+        self.next_at.store(next_at, Ordering::Relaxed);
+        let ended =
+            self.current.compare_exchange(current, current.wrapping_add(1), Ordering::Release, Ordering::Relaxed);
+        if ended.is_ok() {
+            self.pauses.store((pauses * 2).min(LONGEST), Ordering::Relaxed);
+        }
     }
 }
 

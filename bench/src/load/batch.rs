@@ -37,7 +37,8 @@ impl Batch {
         poll_fn(|cx| {
             is_over = is_over || connection.as_mut().poll(cx).is_ready();
             if let Err(error) = ready!(self.write(writer.as_mut(), cx)) {
-                // The connection sees it when it writes again.
+                // Calls that are still to be answered end with the connection.
+                is_over = true;
                 let mut state = self.state();
                 state.failed = Some(error.kind());
                 state.bytes.clear();

@@ -18,7 +18,7 @@ pub(super) fn pressed() -> Arc<Turns> {
 
 /// Judges a wait of this length that is over.
 fn judge(turns: &Turns, waited: Duration) -> Result<(), Overloaded> {
-    turns.pressure.judge(&Wait { took: waited, ..Wait::default() }, turns.now())
+    turns.pressure.judge(&Wait { took: waited, many: true, ..Wait::default() }, turns.now())
 }
 
 /// Where decisions have much time, so have those that wait for a turn.
@@ -58,7 +58,8 @@ async fn a_queue_that_grows_is_an_overload_sooner_than_one_that_shrinks() {
     for grew in [true, false] {
         let turns = turns();
         pass(2 * PATIENCE);
-        let wait = Wait { took: PATIENCE / LONG_AND_MORE + Duration::from_millis(1), grew, ..Wait::default() };
+        let wait =
+            Wait { took: PATIENCE / LONG_AND_MORE + Duration::from_millis(1), grew, many: true, ..Wait::default() };
         turns.pressure.judge(&wait, turns.now()).unwrap();
         pass(PATIENCE / LASTING);
         turns.pressure.judge(&wait, turns.now()).unwrap();
@@ -66,14 +67,32 @@ async fn a_queue_that_grows_is_an_overload_sooner_than_one_that_shrinks() {
     }
 }
 
+/// As many callers as a load generator has, and a machine that is slow for a while.
+#[tokio::test]
+async fn a_short_queue_is_no_overload_however_slow_it_is() {
+    let turns = turns();
+    pass(2 * PATIENCE);
+    for many in [false, true] {
+        judge_one(&turns, many);
+        pass(PATIENCE / LASTING);
+        judge_one(&turns, many);
+        assert_eq!(turns.pressure.is_on(turns.now()), many);
+    }
+}
+
+fn judge_one(turns: &Turns, many: bool) {
+    let wait = Wait { took: PATIENCE, many, ..Wait::default() };
+    turns.pressure.judge(&wait, turns.now()).unwrap();
+}
+
 #[tokio::test]
 async fn it_grows_faster_than_it_is_served_in_a_flood_and_not_in_a_burst() {
-    for (more, is_on) in [(4, true), (0, false)] {
+    for (more, is_on) in [(20, true), (0, false)] {
         let turns = turns();
         let mut asking: Vec<_> = (0..FEW).map(|_| ask(&turns, || pass(2 * TURN)).unwrap()).collect();
         let since = Instant::now();
         let mut refused = false;
-        while since.elapsed() < PATIENCE && !refused {
+        while since.elapsed() < 2 * PATIENCE && !refused {
             for _ in 0..more {
                 match ask(&turns, || pass(2 * TURN)) {
                     Ok(one) => asking.push(one),
