@@ -10,8 +10,8 @@
 //!   millisecond. What they come to is answered after it, together;
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
-//!   everybody waits long in a long queue, for some time, there is more work than time; a wait is long sooner where the queue
-//!   grew meanwhile. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
+//!   everybody waits long in a long queue, for some time, there is more work than time; so there is, sooner, where the queue
+//!   grew with every few turns. That it grew while the machine stood still says nothing. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
 //!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for. From time to time
 //!   more are let in, to see whether all could be served after all;
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
@@ -23,6 +23,7 @@
 //! What is long is the same for all, a part of the time that decisions have as configured: a caller who has little time
 //! says nothing about how much there is to do.
 
+mod growth;
 mod pressure;
 mod taker;
 mod trial;
@@ -37,6 +38,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use growth::Growth;
 use pressure::{Moment, Pressure, STALE, Wait};
 use taker::Taker;
 use trial::{Trial, Trials};
@@ -82,6 +84,7 @@ pub struct Turns {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    growth: Growth,
     /// Tasks that take turns one after the other.
     takers: usize,
 }
@@ -90,6 +93,13 @@ struct Queue {
 struct Job {
     place: Place,
     work: Box<dyn FnOnce(Result<(), Overloaded>) + Send>,
+}
+
+/// The turn that comes next.
+struct Next {
+    job: Job,
+    /// Whether the queue grew with every few of those before it.
+    grows: bool,
 }
 
 impl fmt::Debug for Job {
@@ -109,8 +119,6 @@ pub struct Overloaded;
 pub struct Place {
     turns: Arc<Turns>,
     since: u64,
-    /// How many had one before.
-    ahead: u32,
     /// In overload, beside the few.
     trial: Option<Trial>,
 }
@@ -198,8 +206,8 @@ impl Turns {
                 return Err(self.pressure.refuse(now));
             }
         }
-        let ahead = u32::try_from(self.waiting.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
-        Ok(Place { turns: Arc::clone(self), since: now, ahead, trial })
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Ok(Place { turns: Arc::clone(self), since: now, trial })
     }
 
     /// Whether a call is to be refused before it is known whether it needs a turn: it would find no place, and for as long
@@ -264,23 +272,24 @@ impl Turns {
     }
 
     /// Has a turn, before which others went first for so long. How long it took.
-    fn take(&self, job: Job, pause: Duration) -> Duration {
+    fn take(&self, Next { job, grows }: Next, pause: Duration) -> Duration {
         let Job { place, work } = job;
         let now = self.now();
         let wait = Wait {
             took: Duration::from_nanos(now.saturating_sub(place.since)),
             for_others: pause,
-            grew: self.waiting() > place.ahead as usize + 1,
+            grows,
             many: self.waiting() > SHORT.saturating_mul(self.places),
             on_trial: place.trial.is_some(),
         };
-        self.note_turn(place.since, now);
         let admitted = match place.trial {
             Some(trial) if self.trials.has_failed(trial) => Err(self.pressure.refuse(now)),
             Some(_) | None => self.pressure.judge(&wait, now),
         };
-        if let (Some(trial), Err(Overloaded)) = (place.trial, admitted) {
-            self.trials.fail(trial, self.pressure.part(trial::PAUSE), now);
+        match (admitted, place.trial) {
+            (Ok(()), _) => self.note_turn(place.since, now),
+            (Err(Overloaded), Some(trial)) => self.trials.fail(trial, self.pressure.part(trial::PAUSE), now),
+            (Err(Overloaded), None) => {}
         }
         drop(place);
         let since = Instant::now();
@@ -288,8 +297,11 @@ impl Turns {
         since.elapsed().min(MOST)
     }
 
-    fn next(&self) -> Option<Job> {
-        self.queue().jobs.pop_front()
+    fn next(&self) -> Option<Next> {
+        let mut queue = self.queue();
+        let job = queue.jobs.pop_front()?;
+        let waiting = queue.jobs.len();
+        Some(Next { job, grows: queue.growth.turn(waiting, self.places) })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

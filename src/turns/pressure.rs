@@ -9,17 +9,20 @@ use super::{Overloaded, as_nanos};
 pub(super) const PATIENCE: Duration = Duration::from_millis(150);
 
 /// A wait that is long, as a part of that time.
-pub(super) const LONG: u32 = 4;
+pub(super) const LONG: u32 = 2;
 
-/// A wait that is long where more came meanwhile than were served. Where fewer did, many came at once.
+/// A wait that is long where the queue grows.
 pub(super) const LONG_AND_MORE: u32 = 12;
 
 /// For which part everybody must have waited long before that is taken for more than a burst. So long must the queue last,
 /// too, for a refusal to say that it still is.
 pub(super) const LASTING: u32 = 8;
 
-/// For which part a caller may have waited then, beside what others took meanwhile …
+/// For which part a caller may have waited then, beside what others took meanwhile; on trial, longer; …
 pub(super) const STALE: u32 = 12;
+
+/// … for this part …
+const STALE_ON_TRIAL: u32 = 4;
 
 /// … and for which part there must be no sign of too much to do before it is over.
 const QUIET: u32 = 2;
@@ -31,8 +34,8 @@ pub(super) struct Wait {
     pub(super) took: Duration,
     /// Of that, what was for others.
     pub(super) for_others: Duration,
-    /// Whether more wait now than did when the place was taken.
-    pub(super) grew: bool,
+    /// Whether the queue grew with every few turns before.
+    pub(super) grows: bool,
     /// Whether many wait now.
     pub(super) many: bool,
     /// It is to be seen whether it is too long.
@@ -97,12 +100,14 @@ impl Pressure {
 
     /// Judges a wait that is over.
     pub(super) fn judge(&self, wait: &Wait, now: u64) -> Result<(), Overloaded> {
-        let stale = self.part(if wait.on_trial { LONG } else { STALE });
+        let stale = self.part(if wait.on_trial { STALE_ON_TRIAL } else { STALE });
         if wait.took > stale + wait.for_others && self.is_on(now) {
             return Err(self.refuse(now));
         }
-        if !wait.many || wait.took <= self.part(if wait.grew { LONG_AND_MORE } else { LONG }) {
+        if !wait.many || wait.took <= self.part(if wait.grows { LONG_AND_MORE } else { LONG }) {
             self.long_since.clear();
+        } else if wait.grows {
+            self.pressed_at.set(now);
         } else if !self.long_since.is_set() {
             self.long_since.set(now);
         } else if !self.long_since.is_within(self.part(LASTING), now) {

@@ -8,9 +8,9 @@ use super::*;
 pub(super) fn pressed() -> Arc<Turns> {
     let turns = turns();
     pass(2 * PATIENCE);
-    judge(&turns, PATIENCE / 2).unwrap();
+    judge(&turns, PATIENCE).unwrap();
     pass(PATIENCE / LASTING);
-    judge(&turns, PATIENCE / 2).unwrap();
+    judge(&turns, PATIENCE).unwrap();
     assert!(turns.pressure.is_on(turns.now()));
     assert!(turns.trials.ask(0, 0, turns.pressure.part(PAUSE), turns.now()).is_none());
     turns
@@ -28,9 +28,9 @@ async fn what_is_long_is_a_part_of_what_decisions_have() {
         let turns = turns();
         turns.expect(patience);
         pass(2 * PATIENCE);
-        judge(&turns, PATIENCE / 2).unwrap();
+        judge(&turns, PATIENCE).unwrap();
         pass(PATIENCE / LASTING);
-        judge(&turns, PATIENCE / 2).unwrap();
+        judge(&turns, PATIENCE).unwrap();
         assert_eq!(turns.pressure.is_on(turns.now()), is_long);
     }
 }
@@ -40,7 +40,7 @@ async fn one_who_did_not_wait_long_says_that_not_everybody_does() {
     let turns = turns();
     pass(PATIENCE);
     for between in [true, false] {
-        judge(&turns, PATIENCE / 2).unwrap();
+        judge(&turns, PATIENCE).unwrap();
         if between {
             judge(&turns, Duration::ZERO).unwrap();
         }
@@ -52,18 +52,14 @@ async fn one_who_did_not_wait_long_says_that_not_everybody_does() {
     assert!(!turns.pressure.all_wait_long());
 }
 
-/// A wait is long sooner where more came meanwhile than were served: that is no burst.
+/// Where the queue grows with every few turns it is no matter of time.
 #[tokio::test]
-async fn a_queue_that_grows_is_an_overload_sooner_than_one_that_shrinks() {
-    for grew in [true, false] {
+async fn a_queue_that_grows_is_an_overload_as_soon_as_waits_are_not_short() {
+    for (part, grows, is_on) in [(LONG_AND_MORE, true, true), (LONG_AND_MORE, false, false), (2 * STALE, true, false)] {
         let turns = turns();
-        pass(2 * PATIENCE);
-        let wait =
-            Wait { took: PATIENCE / LONG_AND_MORE + Duration::from_millis(1), grew, many: true, ..Wait::default() };
+        let wait = Wait { took: PATIENCE / part + Duration::from_millis(1), grows, many: true, ..Wait::default() };
         turns.pressure.judge(&wait, turns.now()).unwrap();
-        pass(PATIENCE / LASTING);
-        turns.pressure.judge(&wait, turns.now()).unwrap();
-        assert_eq!(turns.pressure.is_on(turns.now()), grew);
+        assert_eq!(turns.pressure.is_on(turns.now()), is_on, "1/{part}, {grows}");
     }
 }
 
@@ -86,24 +82,30 @@ fn judge_one(turns: &Turns, many: bool) {
 }
 
 #[tokio::test]
-async fn it_grows_faster_than_it_is_served_in_a_flood_and_not_in_a_burst() {
-    for (more, is_on) in [(20, true), (0, false)] {
-        let turns = turns();
-        let mut asking: Vec<_> = (0..FEW).map(|_| ask(&turns, || pass(2 * TURN)).unwrap()).collect();
-        let since = Instant::now();
-        let mut refused = false;
-        while since.elapsed() < 2 * PATIENCE && !refused {
-            for _ in 0..more {
-                match ask(&turns, || pass(2 * TURN)) {
-                    Ok(one) => asking.push(one),
-                    Err(Overloaded) => refused = true,
-                }
+async fn a_flood_is_refused() {
+    let turns = turns();
+    let (mut asking, since) = (Vec::new(), Instant::now());
+    'flood: loop {
+        assert!(since.elapsed() < 40 * PATIENCE, "{} wait", turns.waiting());
+        for _ in 0..20 {
+            match ask(&turns, || pass(TURN)) {
+                Ok(one) => asking.push(one),
+                Err(Overloaded) => break 'flood,
             }
-            pass(TURN);
-            yield_now().await;
         }
-        assert_eq!((refused, turns.pressure.is_on(turns.now())), (is_on, is_on), "{more} more each time");
+        pass(TURN);
+        yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_burst_is_served() {
+    let turns = turns();
+    let burst: Vec<_> = (0..2 * SHORT).map(|_| ask(&turns, || pass(TURN / 4)).unwrap()).collect();
+    for one in burst {
+        one.await.unwrap();
+    }
+    assert!(!turns.pressure.is_on(turns.now()));
 }
 
 #[tokio::test]
@@ -141,6 +143,8 @@ async fn in_overload_few_may_wait_and_none_for_long() {
 #[tokio::test]
 async fn in_overload_whoever_is_let_in_is_served() {
     let turns = pressed();
+    // Nobody is to be told that they came too late, were the machine slow for a moment.
+    turns.expect(20 * PATIENCE);
     let (mut asking, mut refused) = (Vec::new(), 0);
     // For longer than overload lasts by itself.
     let since = Instant::now();
@@ -155,7 +159,7 @@ async fn in_overload_whoever_is_let_in_is_served() {
     }
     assert!(turns.pressure.is_on(turns.now()));
     let let_in = asking.len();
-    assert!(refused >= let_in, "{let_in} were let in, {refused} refused");
+    assert!(refused > 0, "{let_in} were let in");
     let served = futures_util::future::join_all(asking).await.into_iter().filter(Result::is_ok).count();
     // The machine may have been busy with something else for a while.
     assert!(served * 2 >= let_in, "{let_in} were let in, {served} served");
@@ -215,6 +219,8 @@ async fn bursts_among_others_do_not_either() {
 #[tokio::test]
 async fn in_overload_turns_have_their_share_whatever_is_to_be_refused() {
     let turns = pressed();
+    // Nobody is to be told that they came too late, were the machine slow for a moment.
+    turns.expect(20 * PATIENCE);
     let polls = Arc::new(AtomicU64::new(0));
     let busy: Vec<_> = (0..4)
         .map(|_| {
