@@ -21,6 +21,9 @@ pub(super) struct Growth {
 impl Growth {
     /// A turn is taken, and so many still wait. Whether the queue grows: by a third more than is served, at least.
     pub(super) fn turn(&mut self, waiting: usize, places: usize) -> bool {
+        if waiting == 0 {
+            *self = Self::default();
+        }
         self.turns += 1;
         let lot = FEW_TURNS.saturating_mul(places);
         if self.turns >= lot {
@@ -62,6 +65,13 @@ mod tests {
             assert!(!after(&mut growth, &mut waiting, 1, 100 * FEW_TURNS));
             assert!(!after(&mut growth, &mut waiting, 1, 0));
         }
+    }
+
+    #[test]
+    fn an_empty_queue_is_where_it_begins_anew() {
+        let (mut growth, mut waiting) = (Growth::default(), 0);
+        assert!(after(&mut growth, &mut waiting, LOTS, FEW_TURNS));
+        assert!(!growth.turn(0, 1) && !growth.turn(1000, 1));
     }
 
     #[test]
