@@ -11,9 +11,10 @@
 //! * those that wait are served in the order in which they came. A queue in which nobody waits long may have any length:
 //!   many callers who ask one after the other are no overload, and neither is a burst that is served quickly. Where
 //!   everybody waits long in a long queue, for some time, there is more work than time; so there is, sooner, where the queue
-//!   grew with every few turns. That it grew while the machine stood still says nothing. From then on all but the first few are told so at once, until there was a while in which nobody had to be.
-//!   Whoever is let in is served soon, and the time is spent on answers that somebody still waits for. From time to time
-//!   more are let in, to see whether all could be served after all;
+//!   grew with every few turns. That it grew while the machine stood still says nothing. In overload all but the first few
+//!   are told so at once, until there was a while in which nobody had to be. Whoever is let in is served soon, and the time
+//!   is spent on answers that somebody still waits for. From time to time more are let in, to see whether all could be
+//!   served after all;
 //! * to refuse costs time, too, and there may be any number to refuse. The few that wait have a fifth of the time then, or
 //!   what refusing leaves, as far as they fill it: where many connections have much to say, one look around takes longer
 //!   than all their turns. They have a tenth where calls come that need no turn;
