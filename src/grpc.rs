@@ -26,6 +26,7 @@ pub mod server;
 pub mod service;
 mod taken;
 mod tls;
+mod unix;
 pub mod wire;
 
 pub use health::Health;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::Connections;
 use super::quiet::Quiet;
 use super::service::Decide;
+use super::unix::UnixConnection;
 
 /// Pause after an error that the next attempt would meet again (no descriptors, no memory); doubled each time …
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -43,10 +44,10 @@ impl Source for TcpListener {
 }
 
 impl Source for UnixListener {
-    type Io = UnixStream;
+    type Io = UnixConnection;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        Ok(self.accept().await?.0)
+    async fn next(&self) -> io::Result<UnixConnection> {
+        UnixConnection::new(self.accept().await?.0)
     }
 }
 
