@@ -3,6 +3,7 @@
 //! A decision reads one [`Snapshot`] from beginning to end, so an answer is always of one generation. A reload is
 //! compiled aside and swapped in whole; whatever is wrong with it leaves the snapshot in service untouched.
 
+mod aside;
 mod follow;
 mod load;
 mod snapshot;
@@ -26,6 +27,7 @@ use crate::core::decide;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, is_grpc};
+use aside::aside;
 pub use load::LoadError;
 use load::{Built, Loader};
 pub use snapshot::Snapshot;
@@ -159,7 +161,8 @@ impl Engine {
         // An issuer that is replaced had its chance to make us ready.
         let _ = self.readiness();
         let generation = built.snapshot.generation();
-        self.snapshot.store(Arc::new(built.snapshot));
+        drop(current);
+        self.put_aside(self.snapshot.swap(Arc::new(built.snapshot)));
         tracing::info!(generation, "a changed configuration is in service");
         if restart_needed {
             tracing::warn!(generation, "`server` was changed: restart to apply that part");
@@ -167,6 +170,15 @@ impl Engine {
         self.deps.events.report(Event::Reload { applied: true, generation, at });
         self.remember(Reload { at, generation, error: None, restart_needed });
         Ok(generation)
+    }
+
+    /// Ends a snapshot once the calls that decide by it are over: of ten thousand rules it takes a while.
+    fn put_aside(&self, old: Arc<Snapshot>) {
+        let deadline = self.server.deadline;
+        tokio::spawn(async move {
+            tokio::time::sleep(deadline).await;
+            let _ = aside(move || drop(old)).await;
+        });
     }
 
     fn refused(&self, error: &LoadError, at: Timestamp, generation: u64) {

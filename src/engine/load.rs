@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::aside::{AsideError, aside};
 use super::snapshot::{Files, Parts};
 use super::{Snapshot, tokens};
 use crate::authn::Issuer;
@@ -38,6 +39,9 @@ pub enum LoadError {
     /// Loading took too long.
     #[error("the configuration could not be loaded within {} s", LOAD_LIMIT.as_secs())]
     TimedOut,
+    /// The process may have no more threads.
+    #[error("no thread could be started to load the configuration: raise the limit of threads or processes")]
+    NoThread,
     /// A defect.
     #[error("loading the configuration panicked")]
     Panicked,
@@ -56,7 +60,9 @@ impl LoadError {
                 errors.iter().map(|(issuer, error)| format!("issuers.{issuer}.keys: {error}")).collect()
             }
             Self::Tokens(errors) => errors.iter().map(|(token, error)| format!("tokens.{token}: {error}")).collect(),
-            Self::TrustNeedsRestart(_) | Self::TimedOut | Self::Panicked => vec![self.to_string()],
+            Self::TrustNeedsRestart(_) | Self::TimedOut | Self::NoThread | Self::Panicked => {
+                vec![self.to_string()]
+            }
         }
     }
 
@@ -66,7 +72,9 @@ impl LoadError {
             Self::Config(ConfigErrors(errors)) => errors.iter().map(place).collect(),
             Self::Keys(errors) => errors.iter().map(|(issuer, _)| format!("issuers.{issuer}.keys")).collect(),
             Self::Tokens(errors) => errors.iter().map(|(token, _)| format!("tokens.{token}")).collect(),
-            Self::TrustNeedsRestart(_) | Self::TimedOut | Self::Panicked => vec![self.to_string()],
+            Self::TrustNeedsRestart(_) | Self::TimedOut | Self::NoThread | Self::Panicked => {
+                vec![self.to_string()]
+            }
         }
     }
 }
@@ -129,10 +137,11 @@ impl Loader {
     /// Loads, compiles and starts what `previous` does not have already.
     pub(super) async fn build(&self, previous: Option<Arc<Snapshot>>, deps: &Deps) -> Result<Built, LoadError> {
         let (loader, deps) = (self.clone(), deps.clone());
-        let work = tokio::task::spawn_blocking(move || loader.build_blocking(previous.as_deref(), &deps));
+        let work = aside(move || loader.build_blocking(previous.as_deref(), &deps));
         match tokio::time::timeout(LOAD_LIMIT, work).await {
             Ok(Ok(built)) => built,
-            Ok(Err(_)) => Err(LoadError::Panicked),
+            Ok(Err(AsideError::Panicked)) => Err(LoadError::Panicked),
+            Ok(Err(AsideError::NoThread)) => Err(LoadError::NoThread),
             Err(_) => Err(LoadError::TimedOut),
         }
     }
