@@ -54,7 +54,7 @@ struct Soak {
 
 fn run_short(bench: &Bench) -> anyhow::Result<Findings> {
     let seconds = |seconds| Duration::from_secs(seconds);
-    soak(bench, &Soak { number: 16, lasts: seconds(60), rotation: seconds(10), reload: seconds(5) })
+    soak(bench, &Soak { number: 16, lasts: seconds(60), rotation: seconds(30), reload: seconds(5) })
 }
 
 fn run_long(bench: &Bench) -> anyhow::Result<Findings> {
@@ -237,6 +237,8 @@ impl Turning {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, tokens) = (Arc::clone(&stop), Arc::clone(tokens));
         let thread = std::thread::spawn(move || {
+            // Ten thousand tokens are minted beside the load, which must not be late for it.
+            rustix::process::nice(19).context("the thread keeps its priority")?;
             let (mut rotations, mut rotate_at, mut reload_at) = (0, Instant::now() + rotation, Instant::now() + reload);
             let (mut new, mut renew_at) = (Vec::new(), Instant::now());
             while !stopped.load(Relaxed) {
