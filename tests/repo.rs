@@ -225,3 +225,19 @@ fn commands_are_listed_in_the_readme() {
         assert!(readme.contains(&format!("\n| `tollgate {}` | ", command.get_name())), "{}", command.get_name());
     }
 }
+
+#[test]
+fn what_holds_an_answer_to_a_known_mistake_is_there() {
+    let text = read("docs/security.md");
+    let table = text.split("| held by |").nth(1).unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "the table is not where it was");
+    for row in rows {
+        let last = row.trim_end_matches('|').rsplit('|').next().unwrap();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "held by nothing: {row}");
+        for name in named {
+            assert!(root().join(format!("tests/{name}.rs")).exists(), "there is no suite `{name}`: {row}");
+        }
+    }
+}
