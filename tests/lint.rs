@@ -6,8 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use proptest::prelude::*;
 use serde_json::Value;
 use tollgate::config;
+use tollgate::core::request::{Direction, RequestFacts};
+use tollgate::core::table::algebra::Sample;
 use tollgate::lint::{Code, Report, lint};
 
 const SERVER: &str = "server: { check: [{ listen: \"unix:/run/tollgate/inbound.sock\", direction: inbound }] }\n";
@@ -310,6 +313,31 @@ fn conditions_that_no_token_meets() {
 }
 
 #[test]
+fn anonymous_rules_beside_those_that_want_a_token() {
+    let gap = |site: &str, own: &str| {
+        let text = format!(
+            "rules:\n  - {{ name: site, match: {{ {site} }}, allow: anonymous }}\n  - {{ name: own, match: {{ {own} }}, require: {{ issuers: [keycloak], audience: {{ any: [a] }} }} }}\n"
+        );
+        let report = linted(&text);
+        let found = report.findings.iter().find(|finding| finding.code == Code::AnonymousGap);
+        found.map(|finding| finding.example.as_ref().unwrap().request.to_string())
+    };
+    let site = "paths: [\"/s/**\"], methods: [GET, POST]";
+    for (site, own, want) in [
+        (site, "paths: [/s/own], methods: [GET]", Some("GET any.example/s/own/")),
+        (site, "paths: [\"/s/own/**\"], methods: [GET]", Some("POST any.example/s/own")),
+        (site, "paths: [\"/s/own/**\"]", None),
+        // What everybody may read, not everybody may write.
+        (site, "paths: [\"/s/own/**\"], methods: [POST]", None),
+        // An anonymous rule for the very paths is meant.
+        ("paths: [\"/s/own/**\"], methods: [POST]", "paths: [\"/s/own/**\"], methods: [GET]", None),
+        ("hosts: [a.example], paths: [\"/**\"], methods: [GET]", "paths: [\"/own/**\"]", Some("GET a.example/own")),
+    ] {
+        assert_eq!(gap(site, own).as_deref(), want, "{site} {own}");
+    }
+}
+
+#[test]
 fn ten_thousand_rules_take_seconds_at_most() {
     let mut text = String::from("rules:\n");
     for at in 0..10_000 {
@@ -334,6 +362,92 @@ fn ten_thousand_rules_take_seconds_at_most() {
     assert_eq!(count(Code::OverlappingTemplates), 5_000);
     // Unoptimised, and on a busy machine.
     assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+}
+
+/// The random part of a rule.
+fn any_rule() -> impl Strategy<Value = String> {
+    let segment = prop::sample::select(vec!["a", "b", "{p}"]);
+    let path = (prop::collection::vec(segment, 1..4), prop::sample::select(vec!["", "/", "/**"])).prop_map(
+        |(segments, end)| {
+            let named = segments.iter().enumerate().map(|(at, text)| text.replace("{p}", &format!("{{p{at}}}")));
+            format!("\"/{}{end}\"", named.collect::<Vec<_>>().join("/"))
+        },
+    );
+    let host = prop::sample::select(vec!["", "", "a.example", "\"*.example\"", "b.a.example"]);
+    let method = prop::sample::select(vec!["", "", "GET", "POST", "GET, POST"]);
+    let header = prop::sample::select(vec!["", "", "", "present: true", "absent: true", "equals: v", "not_equals: v"]);
+    let action = prop::sample::select(vec![
+        "deny: true",
+        "allow: anonymous",
+        "require: { issuers: [keycloak], audience: { any: [a] } }",
+        "require: { issuers: [keycloak], audience: { any: [b] } }",
+    ]);
+    (prop::collection::vec(path, 1..3), host, method, header, action, 0..3).prop_map(
+        |(mut paths, host, method, header, action, priority)| {
+            paths.dedup();
+            let list =
+                |key: &str, items: &str| if items.is_empty() { String::new() } else { format!(", {key}: [{items}]") };
+            let header =
+                if header.is_empty() { String::new() } else { format!(", headers: [{{ name: x-v, {header} }}]") };
+            format!(
+                "match: {{ paths: [{}]{}{}{header} }}, {action}, priority: {priority}, fallback: true",
+                paths.join(", "),
+                list("hosts", host),
+                list("methods", method)
+            )
+        },
+    )
+}
+
+fn answered_by(config: &config::Config, sample: &Sample) -> Option<String> {
+    let facts = RequestFacts::parse(sample.raw()).unwrap();
+    config.table.find(&facts).unwrap().map(|found| found.rule.name.to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_lint_says_is_what_the_table_does(rules in prop::collection::vec(any_rule(), 2..9)) {
+        // One after the other, without those that are at odds with others.
+        let directory = directory();
+        let mut text = completed("rules:\n  - { name: last, match: { hosts: [z.example] }, require: { issuers: [keycloak], audience: { any: [a] } } }\n");
+        let mut config = config::load_from(&text, directory.path(), Path::new("policy.yaml")).unwrap();
+        for (at, rule) in rules.iter().enumerate() {
+            let more = format!("{text}  - {{ name: r{at}, {rule} }}\n");
+            if let Ok(loaded) = config::load_from(&more, directory.path(), Path::new("policy.yaml")) {
+                (text, config) = (more, loaded);
+            }
+        }
+        let report = lint(&config);
+        let mut lost: Vec<&str> = Vec::new();
+        for finding in &report.findings {
+            if let Some(example) = &finding.example {
+                prop_assert_eq!(&answered_by(&config, &example.request), &example.answered_by, "{}\n{:?}", text, finding);
+            }
+            if finding.code == Code::UnreachableRule {
+                let name = finding.message.strip_prefix("no request reaches rule `").unwrap().split('`').next();
+                lost.extend(name);
+            }
+        }
+        for host in ["z.example", "a.example", "b.a.example", "example", "elsewhere"] {
+            for segments in ["", "a", "b", "a/", "x/a", "a/a", "a/b", "b/x", "a/b/", "a/a/b", "x/y/z", "b/b/b/", "a/b/b/a"] {
+                for (method, header) in [("GET", None), ("POST", Some("v")), ("PUT", Some("w"))] {
+                    let sample = Sample {
+                        direction: Direction::Inbound,
+                        method: method.into(),
+                        host: host.into(),
+                        path: format!("/{segments}"),
+                        headers: header.iter().map(|value| ("x-v".to_owned(), (*value).to_owned())).collect(),
+                        context_extensions: Vec::new(),
+                    };
+                    if let Some(rule) = answered_by(&config, &sample) {
+                        prop_assert!(!lost.contains(&&*rule), "{} is answered by {}\n{}", sample, rule, text);
+                    }
+                }
+            }
+        }
+    }
 }
 
 struct Ran {

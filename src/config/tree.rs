@@ -106,7 +106,16 @@ pub(super) fn comments(text: &str, word: &str) -> Vec<Comment> {
         block_nesting_limit: MAX_DEPTH,
     };
     let is_bare = |line: &str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
+    // Of each line, by number from zero, the next that is not bare, by number from one.
     let lines: Vec<&str> = text.lines().collect();
+    let mut next_of = vec![None; lines.len()];
+    let mut next = None;
+    for ((at, line), of) in lines.iter().enumerate().zip(&mut next_of).rev() {
+        *of = next;
+        if !is_bare(line) {
+            next = Some(at + 1);
+        }
+    }
     let mut found = Vec::new();
     for (event, span) in Parser::new_from_str_with_options(text, options).map_while(Result::ok) {
         let Event::Comment(comment, _) = event else { continue };
@@ -115,9 +124,9 @@ pub(super) fn comments(text: &str, word: &str) -> Vec<Comment> {
             continue;
         }
         let (line, column) = position(&span);
-        let alone = line.checked_sub(1).and_then(|at| lines.get(at)).is_some_and(|own| is_bare(own));
-        let next = lines.iter().enumerate().skip(line).find(|(_, line)| !is_bare(line)).map(|(at, _)| at + 1);
-        let of_line = if alone { next.unwrap_or(line) } else { line };
+        let at = line.saturating_sub(1);
+        let alone = lines.get(at).is_some_and(|own| is_bare(own));
+        let of_line = next_of.get(at).copied().flatten().filter(|_| alone).unwrap_or(line);
         found.push(Comment { position: (line, column), of_line, text: comment.to_owned() });
     }
     found

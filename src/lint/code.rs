@@ -63,7 +63,7 @@ macro_rules! codes {
 
 codes! {
     UnreachableRule "TG001" "unreachable-rule" Error
-        "the rule has no effect: whatever it requires or forbids is neither required nor forbidden"
+        "the rule has no effect: what it says of its requests does not count"
         "remove the rule, or make the others narrower";
     UnreachablePattern "TG002" "unreachable-pattern" Warning
         "the rule reads as if it answered there, and another one does"

@@ -1,6 +1,6 @@
 //! Anonymous rules that are wider than they look, and `deny` rules that are narrower.
 
-use super::policy::{Policy, is_anonymous, requirements};
+use super::policy::{Policy, is_anonymous};
 use super::{Code, Finding};
 use crate::config::written::Spot;
 use crate::core::request::Direction;
@@ -11,21 +11,22 @@ use crate::core::table::algebra::{Region, Stake};
 /// Methods that are tried where a rule names its own.
 const USUAL: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
+/// Methods that change nothing (RFC 9110 §9.2.1): what everybody may read, not everybody may write.
+const SAFE: [&str; 2] = ["GET", "HEAD"];
+
 pub(super) fn find(policy: &Policy<'_>, findings: &mut Vec<Finding>) {
-    let anonymous: Vec<&Stake> = policy
-        .rules()
-        .filter(|(_, spec, _)| is_anonymous(spec))
-        .flat_map(|(rule, ..)| policy.stakes_of(rule))
-        .filter(|stake| !stake.preflight)
-        .collect();
+    let rules = || policy.rules().filter(|(_, spec, _)| is_anonymous(spec));
+    let anyone = rules().next().is_some();
+    let of_hosts = |stake: &&Stake| stake.region.host.is_some() && stake.region.path.is_open() && !stake.preflight;
+    let hosted: Vec<&Stake> = rules().flat_map(|(rule, ..)| policy.stakes_of(rule)).filter(of_hosts).collect();
     for (rule, spec, spot) in policy.rules() {
         if matches!(spec.rule.effect.action, Action::Deny) {
             narrow_deny(policy, (rule, &spot), findings);
             deny_by_header(policy, (rule, &spot), findings);
         } else if is_anonymous(spec) {
             wide(spec, &spot, findings);
-        } else if matches!(spec.rule.effect.action, Action::Require(_)) && requirements(spec).is_some() {
-            anonymous_gap(policy, (rule, spec, &spot), &anonymous, findings);
+        } else if anyone && matches!(spec.rule.effect.action, Action::Require(_)) {
+            anonymous_gap(policy, (rule, spec, &spot), &hosted, findings);
         }
     }
 }
@@ -34,26 +35,23 @@ pub(super) fn find(policy: &Policy<'_>, findings: &mut Vec<Finding>) {
 fn anonymous_gap(
     policy: &Policy<'_>,
     (rule, spec, spot): (usize, &RuleSpec, &Spot<'_>),
-    anonymous: &[&Stake],
+    hosted: &[&Stake],
     findings: &mut Vec<Finding>,
 ) {
-    if anonymous.is_empty() {
-        return;
-    }
     for stake in policy.stakes_of(rule).iter().filter(|stake| !stake.preflight) {
         let region = &stake.region;
         let with_slash =
             region.path.with_slash().map(|path| (Region { path, ..region.clone() }, "with a slash at its end"));
-        let methods = USUAL
-            .iter()
-            .filter(|method| region.method.is_some() && !spec.matcher.methods.iter().any(|own| **own == ***method));
+        let own = |method: &str| spec.matcher.methods.iter().any(|own| **own == *method);
+        let reads = SAFE.iter().any(|method| own(method));
+        let methods =
+            USUAL.iter().filter(|method| region.method.is_some() && !own(method) && (reads || !SAFE.contains(method)));
         let others =
             methods.map(|method| (Region { method: Some((*method).into()), ..region.clone() }, "by another method"));
-        let other_host = |other: &&&Stake| {
-            let wider = other.region.path.covers(&region.path) && !region.path.covers(&other.region.path);
-            wider && region.host.is_none() && other.region.host.is_some()
-        };
-        let elsewhere = anonymous.iter().filter(other_host).filter_map(|other| region.meet(&other.region));
+        // Hosts come before paths: a rule for one host answers there, however wide its path.
+        let wider = |other: &&&Stake| other.region.path.covers(&region.path) && !region.path.covers(&other.region.path);
+        let hosted = if region.host.is_none() { hosted } else { &[] };
+        let elsewhere = hosted.iter().filter(wider).filter_map(|other| region.meet(&other.region));
         let elsewhere = elsewhere.map(|both| (both, "on a host that has rules of its own"));
         for (variant, how) in with_slash.into_iter().chain(others).chain(elsewhere) {
             let Some(sample) = variant.sample() else { continue };

@@ -1,14 +1,16 @@
-//! Scopes, roles and audiences that look like slips of each other.
+//! Scopes, roles, audiences and trust domains that look like slips of each other.
 //!
 //! Two names are compared only where they are asked of the same issuers. Names one edit apart share what is left of them
 //! without one character, so they are found by hash, however many there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::policy::{Policy, requirements};
 use super::{Code, Finding};
 use crate::config::written::Spot;
-use crate::core::rule::{AnyAll, AudienceRequirement, IssuerIndex};
+use crate::core::caller::SpiffePattern;
+use crate::core::rule::{AudienceRequirement, IssuerIndex};
 
 /// Shorter names are one edit apart by chance.
 const SHORTEST: usize = 5;
@@ -26,36 +28,8 @@ struct Use<'c> {
 }
 
 pub(super) fn find(policy: &Policy<'_>, findings: &mut Vec<Finding>) {
-    let mut uses: HashMap<(Kind, &str), Use<'_>> = HashMap::new();
-    let mut sets = HashSet::new();
-    for (_, spec, spot) in policy.rules() {
-        // What many rules share is written once.
-        let Some(wanted) = requirements(spec).filter(|wanted| sets.insert(std::sync::Arc::as_ptr(wanted))) else {
-            continue;
-        };
-        let audience = match &wanted.audience {
-            AudienceRequirement::Unchecked => None,
-            AudienceRequirement::Checked(names) => Some(names),
-        };
-        let scopes = wanted.scopes.iter().map(|names| ("scope", "scopes", names));
-        let roles = wanted.roles.iter().map(|names| ("role", "roles", names));
-        let audiences = audience.into_iter().map(|names| ("audience", "audience", names));
-        for (kind, key, names) in scopes.chain(roles).chain(audiences) {
-            for name in AnyAll::names(names).filter(|name| (SHORTEST..=LONGEST).contains(&name.len())) {
-                let order = uses.len();
-                let place = policy.required_at(&spot, key);
-                let known = uses.entry((kind, name)).or_insert_with(|| Use {
-                    count: 0,
-                    issuers: BTreeSet::new(),
-                    first: place,
-                    order,
-                });
-                known.count += 1;
-                known.issuers.extend(&wanted.issuers);
-            }
-        }
-    }
-    let mut buckets: HashMap<(Kind, String), Vec<&str>> = HashMap::new();
+    let uses = uses(policy);
+    let mut buckets: BTreeMap<(Kind, String), Vec<&str>> = BTreeMap::new();
     for (kind, name) in uses.keys() {
         for key in keys(name) {
             buckets.entry((kind, key)).or_default().push(name);
@@ -82,6 +56,44 @@ pub(super) fn find(policy: &Policy<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// Every name that is long enough to be misspelt.
+fn uses<'c>(policy: &Policy<'c>) -> BTreeMap<(Kind, &'c str), Use<'c>> {
+    // Callers are not an issuer's.
+    const NOBODY: IssuerIndex = IssuerIndex(usize::MAX);
+    let mut uses: BTreeMap<(Kind, &str), Use<'_>> = BTreeMap::new();
+    let mut take = |kind: Kind, name: &'c str, issuers: &[IssuerIndex], place: &dyn Fn() -> Spot<'c>| {
+        if !(SHORTEST..=LONGEST).contains(&name.len()) {
+            return;
+        }
+        let order = uses.len();
+        let made = || Use { count: 0, issuers: BTreeSet::new(), first: place(), order };
+        let known = uses.entry((kind, name)).or_insert_with(made);
+        known.count += 1;
+        known.issuers.extend(issuers);
+    };
+    let mut sets = HashSet::new();
+    for (_, spec, spot) in policy.rules() {
+        for pattern in spec.rule.effect.action.caller().iter().flat_map(|caller| &caller.spiffe) {
+            let (SpiffePattern::Exact(text) | SpiffePattern::Below(text)) = pattern;
+            let domain = text.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next());
+            take("trust domain", domain.unwrap_or_default(), &[NOBODY], &|| policy.required_at(&spot, "caller"));
+        }
+        // What many rules share is written once.
+        let Some(wanted) = requirements(spec).filter(|wanted| sets.insert(Arc::as_ptr(wanted))) else { continue };
+        let audience = match &wanted.audience {
+            AudienceRequirement::Unchecked => None,
+            AudienceRequirement::Checked(names) => Some(names),
+        };
+        let scopes = wanted.scopes.iter().map(|names| ("scope", "scopes", names));
+        let roles = wanted.roles.iter().map(|names| ("role", "roles", names));
+        let audiences = audience.into_iter().map(|names| ("audience", "audience", names));
+        for (kind, key, names) in scopes.chain(roles).chain(audiences) {
+            names.names().for_each(|name| take(kind, name, &wanted.issuers, &|| policy.required_at(&spot, key)));
+        }
+    }
+    uses
 }
 
 /// What names that are similar share: themselves without a character, and what is left when case, separators and the

@@ -9,9 +9,10 @@ use crate::core::table::RuleSpec;
 use crate::core::table::algebra::{Budget, Coverage, Region, Sample, Stake, uncovered};
 
 pub(super) fn find(policy: &Policy<'_>, findings: &mut Vec<Finding>) {
+    let mut usual = BTreeSet::new();
     for (rule, spec, spot) in policy.rules() {
-        let judged: Vec<(&Stake, Outcome)> =
-            policy.stakes_of(rule).iter().map(|stake| (stake, judge(policy, stake))).collect();
+        let stakes = policy.stakes_of(rule).iter();
+        let judged: Vec<(&Stake, Outcome)> = stakes.map(|stake| (stake, judge(policy, stake, &mut usual))).collect();
         let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::Hidden { .. } | Outcome::Empty);
         if !judged.iter().all(|(_, outcome)| is_lost(outcome)) {
             patterns(policy, (spec, &spot), &judged, findings);
@@ -43,7 +44,9 @@ enum Outcome {
     Unknown,
 }
 
-fn judge(policy: &Policy<'_>, stake: &Stake) -> Outcome {
+/// `usual` are rules that hid others before: where they do so again, nothing else need be looked at.
+fn judge(policy: &Policy<'_>, stake: &Stake, usual: &mut BTreeSet<usize>) -> Outcome {
+    const MOST_USUAL: usize = 16;
     if stake.region.is_empty() {
         return Outcome::Empty;
     }
@@ -60,9 +63,19 @@ fn judge(policy: &Policy<'_>, stake: &Stake) -> Outcome {
         return Outcome::Hidden { sample, by: BTreeSet::from([rule]) };
     }
     let first = |other: &&Stake| other.rule != stake.rule && other.region.meets(&stake.region) && other.precedes(stake);
+    let known: Vec<&Stake> = usual.iter().flat_map(|rule| policy.stakes_of(*rule)).filter(first).collect();
+    if !known.is_empty() && covered(&stake.region, &known) == Coverage::Covered {
+        return Outcome::Hidden { sample, by: needed(&stake.region, known) };
+    }
     let others: Vec<&Stake> = policy.stakes.iter().filter(first).collect();
     match covered(&stake.region, &others) {
-        Coverage::Covered => Outcome::Hidden { sample, by: needed(&stake.region, others) },
+        Coverage::Covered => {
+            let by = needed(&stake.region, others);
+            if usual.len() + by.len() <= MOST_USUAL {
+                usual.extend(&by);
+            }
+            Outcome::Hidden { sample, by }
+        }
         Coverage::Open(request) if policy.answers(&request) == Some(stake.rule) => Outcome::Reached,
         Coverage::Open(_) | Coverage::Undecided => Outcome::Unknown,
     }

@@ -9,7 +9,7 @@ use super::super::super::request::Host;
 use super::super::HostPattern;
 use super::super::pattern::Segment;
 use super::conditions::{Held, conditions, is_unconditional};
-use super::{Region, Sample};
+use super::{Region, Sample, hosts_cover};
 
 /// Whether regions cover another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Budget(pub usize);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(20_000)
+        Self(100_000)
     }
 }
 
@@ -37,32 +37,22 @@ pub fn uncovered(region: &Region, by: &[&Region], budget: &mut Budget) -> Covera
     let Some(held) = Held::of(region) else { return Coverage::Covered };
     let by: Vec<&Region> = by.iter().copied().filter(|other| region.meets(other)).collect();
     let mut search = Search { region, held, budget, given_up: false };
-    let hosts = search.hosts(&by);
-    for host in hosts {
-        let there: Vec<&Region> =
-            by.iter().copied().filter(|other| other.host.as_ref().is_none_or(|of| of.matches(&host))).collect();
-        for method in methods(region, &there) {
-            let named = |other: &&Region| other.method.as_ref().is_none_or(|of| **of == *method);
-            let there: Vec<&Region> = there.iter().copied().filter(named).collect();
-            // Patterns without segments are open: they take every path.
-            let (taken, pending) = there.into_iter().partition(|other| other.path.segments.is_empty());
-            let walk = Walk { taken, ended: Vec::new(), pending };
-            if let Some((segments, held)) = search.walk(&mut Vec::new(), &walk) {
-                return Coverage::Open(Sample {
-                    direction: region.direction,
-                    method,
-                    host,
-                    path: segments.iter().map(|segment| format!("/{}", encoded_segment(segment))).collect(),
-                    headers: held.header_values(),
-                    context_extensions: held.extension_values(),
-                });
-            }
-            if search.given_up {
-                return Coverage::Undecided;
-            }
+    // Those that are for all its hosts are mostly enough, and then it does not matter how many hosts others name.
+    let everywhere = |other: &&Region| hosts_cover(other.host.as_ref(), region.host.as_ref());
+    let (wide, narrow): (Vec<&Region>, Vec<&Region>) = by.iter().copied().partition(everywhere);
+    if !narrow.is_empty() {
+        let found = search.look(&wide);
+        if search.given_up {
+            return Coverage::Undecided;
+        } else if found.is_none() {
+            return Coverage::Covered;
         }
     }
-    if search.given_up { Coverage::Undecided } else { Coverage::Covered }
+    match search.look(&by) {
+        Some(sample) => Coverage::Open(sample),
+        None if search.given_up => Coverage::Undecided,
+        None => Coverage::Covered,
+    }
 }
 
 struct Search<'r, 'b> {
@@ -83,9 +73,41 @@ struct Walk<'r> {
 }
 
 impl<'r> Search<'r, '_> {
-    /// Whether there are steps left; takes one.
-    fn goes_on(&mut self) -> bool {
-        match self.budget.0.checked_sub(1) {
+    /// A request that none of these takes.
+    fn look(&mut self, by: &[&'r Region]) -> Option<Sample> {
+        for host in self.hosts(by) {
+            if !self.goes_on(by.len()) {
+                return None;
+            }
+            let is_there = |other: &&Region| other.host.as_ref().is_none_or(|of| of.matches(&host));
+            let there: Vec<&Region> = by.iter().copied().filter(is_there).collect();
+            for method in methods(self.region, &there) {
+                let is_named = |other: &&Region| other.method.as_ref().is_none_or(|of| **of == *method);
+                let there: Vec<&Region> = there.iter().copied().filter(is_named).collect();
+                // Patterns without segments are open: they take every path.
+                let (taken, pending) = there.into_iter().partition(|other| other.path.segments.is_empty());
+                let walk = Walk { taken, ended: Vec::new(), pending };
+                if let Some((segments, held)) = self.walk(&mut Vec::new(), &walk) {
+                    return Some(Sample {
+                        direction: self.region.direction,
+                        method,
+                        host,
+                        path: segments.iter().map(|segment| format!("/{}", encoded_segment(segment))).collect(),
+                        headers: held.header_values(),
+                        context_extensions: held.extension_values(),
+                    });
+                }
+                if self.given_up {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether there are steps left; takes one, and more where there are many regions to look through.
+    fn goes_on(&mut self, regions: usize) -> bool {
+        match self.budget.0.checked_sub(1 + regions / 64) {
             Some(left) => self.budget.0 = left,
             None => self.given_up = true,
         }
@@ -128,7 +150,7 @@ impl<'r> Search<'r, '_> {
 
     /// A path, and conditions, that no region of the walk takes.
     fn walk(&mut self, path: &mut Vec<String>, walk: &Walk<'r>) -> Option<(Vec<String>, Held<'r>)> {
-        if !self.goes_on() {
+        if !self.goes_on(walk.pending.len()) {
             return None;
         }
         // Where those that take everything leave nothing, nothing below is left.
@@ -172,7 +194,7 @@ impl<'r> Search<'r, '_> {
 
     /// Conditions under which a request of which `held` is known is in none of these.
     fn escape(&mut self, held: &Held<'r>, from: &[&'r Region]) -> Option<Held<'r>> {
-        if from.iter().any(|other| is_unconditional(other)) || !self.goes_on() {
+        if from.iter().any(|other| is_unconditional(other)) || !self.goes_on(0) {
             return None;
         }
         let Some((first, rest)) = from.split_first() else { return Some(held.clone()) };
