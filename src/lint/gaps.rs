@@ -51,7 +51,8 @@ fn anonymous_gap(
         // Hosts come before paths: a rule for one host answers there, however wide its path.
         let wider = |other: &&&Stake| other.region.path.covers(&region.path) && !region.path.covers(&other.region.path);
         let hosted = if region.host.is_none() { hosted } else { &[] };
-        let elsewhere = hosted.iter().filter(wider).filter_map(|other| region.meet(&other.region));
+        let elsewhere = hosted.iter().filter(|other| region.meets(&other.region)).filter(wider);
+        let elsewhere = elsewhere.filter_map(|other| region.meet(&other.region));
         let elsewhere = elsewhere.map(|both| (both, "on a host that has rules of its own"));
         for (variant, how) in with_slash.into_iter().chain(others).chain(elsewhere) {
             let Some(sample) = variant.sample() else { continue };
