@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod health;
+mod lint;
 mod printable;
 mod schema;
 mod serve;
@@ -40,14 +41,15 @@ const AFTER_HELP: &str = "\
 A first quarter of an hour:
   tollgate demo                         see it at work behind a real Envoy, with its own issuer
   tollgate check --config policy.yaml   is the file right? every error at once
+  tollgate lint --config policy.yaml    does it say what was meant?
   tollgate token --config policy.yaml   why is this token refused? (paste it)
   tollgate doctor --config policy.yaml  are issuers, key files and listeners as the file says?
   tollgate serve --config policy.yaml   put it into service
 
 Exit codes:
   0  it ran, and the answer is yes
-  1  it ran, and the answer is no: errors in the configuration, a token refused, a fault
-     found, a gate that does not serve
+  1  it ran, and the answer is no: errors in the configuration, findings of lint, a token
+     refused, a fault found, a gate that does not serve
   2  the command line is wrong
   3  it could not run: an address that cannot be bound, a file that cannot be read
 
@@ -61,6 +63,7 @@ Environment:
 enum Command {
     Serve(serve::ServeArgs),
     Check(check::CheckArgs),
+    Lint(lint::LintArgs),
     Token(token::TokenArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
@@ -87,6 +90,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let done = match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Lint(arguments) => lint::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),

@@ -12,6 +12,7 @@ mod place;
 pub mod server;
 mod tree;
 mod value;
+pub mod written;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::authn::spec::IssuerSpec;
 use crate::core::table::PolicyTable;
 use crate::outbound::spec::TokenSpec;
 use server::ServerSpec;
+use written::Written;
 
 /// A configuration that can be put into service.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Config {
     pub watched: Vec<PathBuf>,
     /// The document as it was written; see [`Config::effective`].
     pub document: serde_json::Value,
+    /// The rules before they were compiled, and where everything stands: for `tollgate lint`. A gate that serves drops it.
+    pub written: Written,
 }
 
 impl Config {

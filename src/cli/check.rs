@@ -42,21 +42,24 @@ pub(super) fn run(arguments: &CheckArgs, out: &mut impl Write) -> Result<Exit, F
     match config::load(&arguments.config.path()) {
         Ok(config) if arguments.json => writeln!(out, "{}", Printable::lines(&pretty(&summary(&config))))?,
         Ok(config) => describe(&config, out)?,
-        Err(errors) => {
-            if arguments.json {
-                writeln!(out, "{}", Printable::lines(&pretty(&listed(&errors))))?;
-            } else {
-                for message in LoadError::from(errors).messages() {
-                    writeln!(out, "{}", Printable::line(&message))?;
-                }
-            }
-            return Ok(Exit::No);
-        }
+        Err(errors) => return tell(errors, arguments.json, out),
     }
     Ok(Exit::Yes)
 }
 
-fn pretty(value: &Value) -> String {
+/// Says what is wrong with a configuration that does not load.
+pub(super) fn tell(errors: ConfigErrors, json: bool, out: &mut impl Write) -> Result<Exit, Failure> {
+    if json {
+        writeln!(out, "{}", Printable::lines(&pretty(&listed(&errors))))?;
+    } else {
+        for message in LoadError::from(errors).messages() {
+            writeln!(out, "{}", Printable::line(&message))?;
+        }
+    }
+    Ok(Exit::No)
+}
+
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}")
 }
 

@@ -3,6 +3,7 @@
 //! that is missing.
 
 pub(super) mod issuer;
+pub(super) mod lint;
 pub(super) mod provider;
 pub(super) mod rule;
 pub(super) mod server;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use super::value::Ordered;
 use issuer::IssuerFile;
+use lint::LintFile;
 use rule::{DenialFile, RequireFile, RuleFile};
 use server::ServerFile;
 use token::TokenFile;
@@ -38,6 +40,8 @@ pub(super) struct ConfigFile {
     identity_headers: Vec<String>,
     /// What denials look like, unless a rule says otherwise.
     denial: Option<DenialFile>,
+    /// What `tollgate lint` is to leave unsaid.
+    lint: Option<LintFile>,
     /// Requirements by name, to be shared by rules.
     #[serde(default)]
     requirements: Ordered<RequireFile>,
@@ -49,7 +53,7 @@ pub(super) struct ConfigFile {
 
 /// The keys of [`ConfigFile`].
 pub(super) const CONFIG_KEYS: &[&str] =
-    &["server", "issuers", "tokens", "identity_headers", "denial", "requirements", "rules_dir", "rules"];
+    &["server", "issuers", "tokens", "identity_headers", "denial", "lint", "requirements", "rules_dir", "rules"];
 
 /// The keys of a file in `rules_dir`.
 pub(super) const RULES_FILE_KEYS: &[&str] = &["rules"];

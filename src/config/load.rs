@@ -15,25 +15,21 @@ use super::build::trust::{Listeners, Twins};
 use super::build::{Surroundings, io_reason, issuer, server, token};
 use super::decode::{decode, report_duplicates, report_unknown};
 use super::file::issuer::IssuerFile;
+use super::file::lint::LintFile;
 use super::file::rule::{DenialFile, RequireFile, RuleFile};
 use super::file::server::ServerFile;
 use super::file::token::TokenFile;
 use super::file::{CONFIG_KEYS, RULES_FILE_KEYS};
 use super::place::{At, Kept, Sink};
 use super::server::ServerSpec;
-use super::tree::{self, Entry, Node, Value};
+use super::tree::{self, Entry, Value};
 use super::value::Ordered;
+use super::written::{self, Document, RulePlace, Written};
 use super::{Config, ConfigError, ConfigErrors, Source};
 use crate::authn::spec::CredentialSource;
 use crate::core::rule::{DenialStyle, IssuerIndex};
 use crate::core::table::{PolicyTable, RuleSpec};
 use crate::outbound::spec::TokenSpec;
-
-/// A file and what it holds.
-struct Document {
-    file: Arc<Path>,
-    root: Node,
-}
 
 /// Reads a configuration from a text. Other files are named relative to `base_dir`; `name` is what errors call the text.
 pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
@@ -53,6 +49,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
             sources,
             watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
             document: effective(&main, &further),
+            written: Written::new(main, further, parts.written),
         }),
         _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
         _ => Err(ConfigErrors(errors)),
@@ -107,7 +104,8 @@ fn document(name: &Path, bytes: &[u8], sink: &Sink, sources: &mut Vec<Source>) -
         return None;
     }
     report_duplicates(&at);
-    Some(Document { file: Arc::clone(&file), root })
+    let comments = tree::comments(text, written::ALLOWANCE);
+    Some(Document { file: Arc::clone(&file), root, comments })
 }
 
 /// The files of `rules_dir`, by name.
@@ -160,6 +158,8 @@ struct Parts {
     issuers: Vec<crate::authn::spec::IssuerSpec>,
     tokens: Vec<TokenSpec>,
     table: PolicyTable,
+    /// The rules, and where each stands.
+    written: Vec<(RuleSpec, RulePlace)>,
 }
 
 fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sink: &Sink) -> Option<Parts> {
@@ -187,6 +187,8 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     let style = decode::<DenialFile>(&denial_at)
         .map_or_else(DenialStyle::default, |file| denial::build(&denial_at, &file, &DenialStyle::default()));
 
+    decode::<LintFile>(&at.key("lint"));
+
     let mut spellings = Spellings::default();
     let identity_headers = identity_headers(&at.key("identity_headers"), &credentials, &mut spellings);
 
@@ -212,8 +214,9 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     };
     let mut specs: Vec<RuleSpec> = Vec::new();
     let mut places: Vec<Kept> = Vec::new();
+    let mut rule_places: Vec<RulePlace> = Vec::new();
     let mut said = false;
-    for document in std::iter::once(main).chain(further) {
+    for (number, document) in std::iter::once(main).chain(further).enumerate() {
         let at = At::root(&document.file, sink, &document.root);
         if !std::ptr::eq(document, main) {
             refuse_unknown(&at, RULES_FILE_KEYS);
@@ -232,6 +235,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
                 Some(spec) => {
                     specs.push(spec);
                     places.push(at.kept());
+                    rule_places.push(RulePlace { document: number, index });
                 }
                 // A rule is never left out in silence.
                 None if sink.count() == before => at.error("this rule cannot be used"),
@@ -244,6 +248,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     }
     let kept = kept::by_issuer(issuers.specs.len(), &specs, &tokens);
     // Rules that are left out for their errors say nothing about the ties among the others.
+    let written = specs.iter().cloned().zip(rule_places).collect();
     let table = match PolicyTable::compile(specs, &identity_headers) {
         Ok(table) => Some(table.with_default_denial(style)),
         Err(errors) => {
@@ -259,7 +264,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     };
     drop(rules);
     kept::settle(&mut issuers.specs, kept);
-    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table? })
+    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table?, written })
 }
 
 fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {

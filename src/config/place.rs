@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -198,19 +198,21 @@ impl fmt::Display for At<'_> {
         match self.segment {
             Segment::Root => Ok(()),
             Segment::Index(index) => write!(f, "[{index}]"),
-            Segment::Key(key) => {
-                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-                if !key.is_empty() && key.bytes().all(plain) {
-                    if self.parent.is_some_and(|parent| parent.parent.is_some()) {
-                        f.write_char('.')?;
-                    }
-                    f.write_str(key)
-                } else {
-                    write!(f, "[\"{}\"]", super::names::shown(key))
-                }
-            }
+            Segment::Key(key) => write_key(f, key, self.parent.is_some_and(|parent| parent.parent.is_some())),
         }
     }
+}
+
+/// Writes a key as a part of a path; `inner` where something stands before it.
+pub(super) fn write_key(out: &mut impl fmt::Write, key: &str, inner: bool) -> fmt::Result {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if key.is_empty() || !key.bytes().all(plain) {
+        return write!(out, "[\"{}\"]", super::names::shown(key));
+    }
+    if inner {
+        out.write_char('.')?;
+    }
+    out.write_str(key)
 }
 
 /// A place that outlives the tree.

@@ -84,6 +84,54 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     builder.root.ok_or_else(|| SyntaxError { position: None, message: "the file is empty".to_owned() })
 }
 
+/// A comment, and the line that it speaks of: its own, or, where nothing else stands on that, the next one on which
+/// something does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Comment {
+    pub(super) position: Position,
+    pub(super) of_line: usize,
+    /// What follows the `#`, trimmed.
+    pub(super) text: String,
+}
+
+/// The comments of a document that begin with this word. The parser tells them from texts that look like one.
+pub(super) fn comments(text: &str, word: &str) -> Vec<Comment> {
+    if !text.contains(word) {
+        return Vec::new();
+    }
+    let options = options! {
+        emit_comments: true,
+        disallow_directives: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    let is_bare = |line: &str| line.trim_start().is_empty() || line.trim_start().starts_with('#');
+    // Of each line, by number from zero, the next that is not bare, by number from one.
+    let lines: Vec<&str> = text.lines().collect();
+    let mut next_of = vec![None; lines.len()];
+    let mut next = None;
+    for ((at, line), of) in lines.iter().enumerate().zip(&mut next_of).rev() {
+        *of = next;
+        if !is_bare(line) {
+            next = Some(at + 1);
+        }
+    }
+    let mut found = Vec::new();
+    for (event, span) in Parser::new_from_str_with_options(text, options).map_while(Result::ok) {
+        let Event::Comment(comment, _) = event else { continue };
+        let comment = comment.trim();
+        if !comment.starts_with(word) {
+            continue;
+        }
+        let (line, column) = position(&span);
+        let at = line.saturating_sub(1);
+        let alone = lines.get(at).is_some_and(|own| is_bare(own));
+        let of_line = next_of.get(at).copied().flatten().filter(|_| alone).unwrap_or(line);
+        found.push(Comment { position: (line, column), of_line, text: comment.to_owned() });
+    }
+    found
+}
+
 fn scan_error(error: ScanError) -> SyntaxError {
     let at = error.marker();
     let message = format!("not readable as YAML: {}", error.info());

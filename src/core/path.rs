@@ -60,7 +60,7 @@ pub enum PathError {
 }
 
 /// Deepest path looked at.
-const MAX_SEGMENTS: usize = 256;
+pub(super) const MAX_SEGMENTS: usize = 256;
 
 impl<'a> CanonicalPath<'a> {
     /// Reads a path without its query.
@@ -159,23 +159,28 @@ fn decode_segment(part: &str) -> Result<Cow<'_, str>, PathError> {
 impl std::fmt::Display for CanonicalPath<'_> {
     /// The canonical spelling, which parses to the same path.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-        const ENCODED: &AsciiSet = &CONTROLS
-            .add(b' ')
-            .add(b'"')
-            .add(b'%')
-            .add(b'<')
-            .add(b'>')
-            .add(b'`')
-            .add(b'{')
-            .add(b'}')
-            .add(b'^')
-            .add(b'|')
-            .add(b'[')
-            .add(b']');
         for segment in self.segments() {
-            write!(f, "/{}", utf8_percent_encode(segment, ENCODED))?;
+            write!(f, "/{}", encoded_segment(segment))?;
         }
         Ok(())
     }
+}
+
+/// A decoded segment in its canonical spelling.
+pub(super) fn encoded_segment(segment: &str) -> impl std::fmt::Display {
+    use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+    const ENCODED: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'%')
+        .add(b'<')
+        .add(b'>')
+        .add(b'`')
+        .add(b'{')
+        .add(b'}')
+        .add(b'^')
+        .add(b'|')
+        .add(b'[')
+        .add(b']');
+    utf8_percent_encode(segment, ENCODED)
 }

@@ -5,6 +5,7 @@
 //! number of `context_extensions` conditions, number of header conditions, `priority`. A rule is for one direction.
 //! Two rules that remain equal for some request are a configuration error.
 
+pub mod algebra;
 mod candidates;
 mod conflict;
 mod index;
@@ -148,13 +149,7 @@ impl PolicyTable {
                 effect.upstream_token = None;
                 effect.injection.headers = Vec::new();
                 let preflight = Arc::new(Rule { name: Arc::clone(&rule.name), effect: Arc::new(effect) });
-                let mut matcher = spec.matcher.clone();
-                matcher.methods = vec!["OPTIONS".into()];
-                // A browser's preflight carries none of the headers of the request that it asks for.
-                matcher.headers = Vec::new();
-                for name in ["access-control-request-method", "origin"] {
-                    matcher.headers.push(HeaderCondition { name: name.into(), test: HeaderTest::Present });
-                }
+                let matcher = preflight_matcher(&spec.matcher);
                 index.insert(&matcher, || Entry::new(position, &preflight, &matcher, &spec.priority, true));
             }
             let matcher = spec.matcher;
@@ -210,6 +205,14 @@ impl PolicyTable {
     pub(super) fn reserved(&self) -> &[Arc<str>] {
         &self.reserved
     }
+}
+
+/// The CORS preflights for the requests of a matcher.
+fn preflight_matcher(matcher: &Matcher) -> Matcher {
+    // A browser's preflight carries none of the headers of the request that it asks for.
+    let present = |name: &str| HeaderCondition { name: name.into(), test: HeaderTest::Present };
+    let headers = ["access-control-request-method", "origin"].map(present).into();
+    Matcher { methods: vec!["OPTIONS".into()], headers, ..matcher.clone() }
 }
 
 /// A name in lower case.

@@ -20,19 +20,23 @@ impl Paint {
         Self { on: false }
     }
 
-    pub(super) fn good(self, text: &str) -> String {
+    /// Green.
+    pub fn good(self, text: &str) -> String {
         self.wrap("32", text)
     }
 
-    pub(super) fn bad(self, text: &str) -> String {
+    /// Red.
+    pub fn bad(self, text: &str) -> String {
         self.wrap("31", text)
     }
 
-    pub(super) fn faint(self, text: &str) -> String {
+    /// Less bright.
+    pub fn faint(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
-    pub(super) fn strong(self, text: &str) -> String {
+    /// Bold.
+    pub fn strong(self, text: &str) -> String {
         self.wrap("1", text)
     }
 

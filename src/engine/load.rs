@@ -147,7 +147,8 @@ impl Loader {
     }
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
-        let Config { server, issuers: specs, tokens, table, sources, watched, document } = (self.0)()?;
+        // What is `written` serves people alone; it goes here.
+        let Config { server, issuers: specs, tokens, table, sources, watched, document, written: _ } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
             let running =

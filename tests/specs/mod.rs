@@ -101,6 +101,7 @@ pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
         sources: Vec::new(),
         watched: Vec::new(),
         document,
+        written: Default::default(),
     }
 }
 

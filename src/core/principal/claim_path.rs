@@ -30,6 +30,11 @@ impl ClaimPath {
         matches!(&*self.0, [only] if **only == *name)
     }
 
+    /// Whether it leads to something that `other` leads through.
+    pub fn is_above(&self, other: &Self) -> bool {
+        other.0.len() > self.0.len() && other.0.starts_with(&self.0)
+    }
+
     /// The claim in these claims, if it is there.
     pub fn find<'c>(&self, claims: &'c Map<String, Value>) -> Option<&'c Value> {
         let (first, rest) = self.0.split_first()?;
