@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::authn::spec::IssuerSpec;
-use crate::core::table::PolicyTable;
+use crate::core::table::{Matching, PolicyTable};
 use crate::outbound::spec::TokenSpec;
 use server::ServerSpec;
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub tokens: Vec<TokenSpec>,
     /// The compiled rules.
     pub table: PolicyTable,
+    /// Which requests each rule of the table is for, in its order: to be explained to people. Decisions need it no more.
+    pub matching: Vec<Matching>,
     /// The files it was read from, with the SHA-256 of their bytes.
     pub sources: Vec<Source>,
     /// The files, and the directories of files, whose changes may change it.

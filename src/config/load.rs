@@ -26,7 +26,7 @@ use super::value::Ordered;
 use super::{Config, ConfigError, ConfigErrors, Source};
 use crate::authn::spec::CredentialSource;
 use crate::core::rule::{DenialStyle, IssuerIndex};
-use crate::core::table::{PolicyTable, RuleSpec};
+use crate::core::table::{Matching, PolicyTable, RuleSpec};
 use crate::outbound::spec::TokenSpec;
 
 /// A file and what it holds.
@@ -50,6 +50,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
             issuers: parts.issuers,
             tokens: parts.tokens,
             table: parts.table,
+            matching: parts.matching,
             sources,
             watched: std::iter::once(name.to_owned()).chain(rules_dir(&main, base_dir)).collect(),
             document: effective(&main, &further),
@@ -160,6 +161,7 @@ struct Parts {
     issuers: Vec<crate::authn::spec::IssuerSpec>,
     tokens: Vec<TokenSpec>,
     table: PolicyTable,
+    matching: Vec<Matching>,
 }
 
 fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sink: &Sink) -> Option<Parts> {
@@ -243,6 +245,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
         at.error("`rules` is missing; no rules at all must be said, as `rules: []`, and denies everything");
     }
     let kept = kept::by_issuer(issuers.specs.len(), &specs, &tokens);
+    let matching = specs.iter().map(Matching::from).collect();
     // Rules that are left out for their errors say nothing about the ties among the others.
     let table = match PolicyTable::compile(specs, &identity_headers) {
         Ok(table) => Some(table.with_default_denial(style)),
@@ -259,7 +262,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     };
     drop(rules);
     kept::settle(&mut issuers.specs, kept);
-    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table? })
+    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table?, matching })
 }
 
 fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {

@@ -138,7 +138,7 @@ impl Loader {
     }
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
-        let Config { server, issuers: specs, tokens, table, sources, watched, document } = (self.0)()?;
+        let Config { server, issuers: specs, tokens, table, matching: _, sources, watched, document } = (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
             let running =

@@ -16,7 +16,7 @@ use tollgate::core::event::{Event, Events};
 use tollgate::core::inject::Template;
 use tollgate::core::request::{Direction, Headers, RawRequest};
 use tollgate::core::rule::{Action, Effect, InjectedHeader, Injection, Rule};
-use tollgate::core::table::{Matcher, PathPattern, PolicyTable, RuleSpec};
+use tollgate::core::table::{Matcher, Matching, PathPattern, PolicyTable, RuleSpec};
 use tollgate::net::HttpClient;
 
 /// Remembers reloads.
@@ -90,6 +90,7 @@ pub(crate) fn marked_rule(name: &str) -> RuleSpec {
 }
 
 pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
+    let matching = rules.iter().map(Matching::from).collect();
     let table = PolicyTable::compile(rules, &[]).unwrap();
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
     let document = serde_json::json!({ "made": "in place" });
@@ -98,6 +99,7 @@ pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
         issuers,
         tokens: Vec::new(),
         table,
+        matching,
         sources: Vec::new(),
         watched: Vec::new(),
         document,
