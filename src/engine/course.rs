@@ -2,6 +2,7 @@
 //! that is [`InService`]. `tollgate explain` takes the same decision another way there, and is told of each step.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -32,15 +33,23 @@ pub(super) struct Asked<'s> {
 /// What was found of a request's credential, and the token itself where it was verified.
 pub(super) type Found<'s, 'h> = (Authentication, Option<Authenticated<'s, 'h>>);
 
+/// What can be told of a request's credential.
+pub(super) enum Told<'c, 's, 'h> {
+    /// At once, as it mostly is.
+    Now(Found<'s, 'h>),
+    /// Not without a wait. What waits is put aside, so that a call that does not stays small.
+    Later(Pin<Box<dyn Future<Output = Found<'s, 'h>> + Send + 'c>>),
+}
+
 /// How a decision comes by what it needs beside the request.
 pub(super) trait Course: Observer + Send {
     /// Who is asking, as far as the rule wants to know.
-    fn authenticate<'s, 'h>(
-        &mut self,
+    fn authenticate<'c, 's: 'c, 'h: 's>(
+        &'c mut self,
         asked: Asked<'s>,
         rule: &'s Arc<Rule>,
         facts: &'s RequestFacts<'h>,
-    ) -> impl Future<Output = Found<'s, 'h>> + Send;
+    ) -> Told<'c, 's, 'h>;
 
     /// Obtains the token that an allow waits for. Without it the request is denied, whatever it carries.
     fn attach(
@@ -63,36 +72,35 @@ impl Observer for InService<'_> {
 }
 
 impl Course for InService<'_> {
-    async fn authenticate<'s, 'h>(
-        &mut self,
+    fn authenticate<'c, 's: 'c, 'h: 's>(
+        &'c mut self,
         asked: Asked<'s>,
         rule: &'s Arc<Rule>,
         facts: &'s RequestFacts<'h>,
-    ) -> Found<'s, 'h> {
+    ) -> Told<'c, 's, 'h> {
         let Asked { now, patience, id, .. } = asked;
-        match decide::wants(rule) {
-            None => {
-                self.turns.another();
-                (Authentication::NotWanted, None)
-            }
-            Some(wanted) => match look_up(asked, wanted, facts, now) {
-                LookUp::Absent => {
-                    if matches!(rule.effect.action, Action::Optional(_)) {
-                        self.turns.another();
-                    }
-                    (Authentication::Absent, None)
-                }
-                LookUp::Known(known) => {
+        let Some(wanted) = decide::wants(rule) else {
+            self.turns.another();
+            return Told::Now((Authentication::NotWanted, None));
+        };
+        match look_up(asked, wanted, facts, now) {
+            LookUp::Absent => {
+                if matches!(rule.effect.action, Action::Optional(_)) {
                     self.turns.another();
-                    verified(known)
                 }
-                LookUp::Refused(error) => refused(&error, id),
-                // What waits is put aside, so that a call that does not, as most do not, stays small.
-                LookUp::Unknown(pending) => match Box::pin(pending.verify(&facts.caller, patience)).await {
+                Told::Now((Authentication::Absent, None))
+            }
+            LookUp::Known(known) => {
+                self.turns.another();
+                Told::Now(verified(known))
+            }
+            LookUp::Refused(error) => Told::Now(refused(&error, id)),
+            LookUp::Unknown(pending) => Told::Later(Box::pin(async move {
+                match pending.verify(&facts.caller, patience).await {
                     Ok(new) => verified(new),
                     Err(error) => refused(&error, id),
-                },
-            },
+                }
+            })),
         }
     }
 

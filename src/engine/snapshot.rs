@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::course::{Asked, Course};
+use super::course::{Asked, Course, Told};
 use crate::authn::{self, Issuer};
 use crate::clock::Timestamp;
 use crate::config::Source;
@@ -137,13 +137,19 @@ impl Snapshot {
         };
         // Providers may be waited for. The rest of the time is for saying so: one that is slow is not a gate that is.
         let patience = time.start + time.end.saturating_duration_since(time.start).mul_f32(0.9);
-        let asked = Asked { snapshot: self, now, patience, id };
-        let (authentication, subject) = course.authenticate(asked, found.rule, &facts).await;
+        let (authentication, subject) =
+            match course.authenticate(Asked { snapshot: self, now, patience, id }, found.rule, &facts) {
+                Told::Now(told) => told,
+                Told::Later(waiting) => waiting.await,
+            };
         let decided = decide::decide_observed(&found, &facts, authentication, &self.guarded, id, course);
         let answer = match decided {
             Decided::Answer(answer) => answer,
             // What waits is put aside, so that a call that does not, as most do not, stays small.
-            Decided::NeedsToken(waiting) => Box::pin(course.attach(asked, waiting, subject.as_ref())).await,
+            Decided::NeedsToken(waiting) => {
+                let asked = Asked { snapshot: self, now, patience, id };
+                Box::pin(course.attach(asked, waiting, subject.as_ref())).await
+            }
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
         if Instant::now() >= time.end {

@@ -13,7 +13,7 @@ use crate::core::observer::{Observer, Requirement, RequirementName};
 use crate::core::reason::Reason;
 use crate::core::request::RequestFacts;
 use crate::core::rule::{Rule, TokenIndex};
-use crate::engine::course::{Asked, Course, Found};
+use crate::engine::course::{Asked, Course, Found, Told};
 use crate::secret::Secret;
 
 /// What stands where a token for the next hop would: it is never shown.
@@ -35,16 +35,8 @@ impl<'e> Watched<'e> {
     pub(super) fn new(issuers: &'e [Arc<Issuer>], stated: Option<(&'e Stated, &'e str)>, timeout: Duration) -> Self {
         Self { issuers, stated, timeout, judged: Vec::new(), credential: None, token: None }
     }
-}
 
-impl Observer for Watched<'_> {
-    fn judged(&mut self, requirement: Requirement<'_>, outcome: Result<(), Reason>) {
-        self.judged.push((requirement.name(), outcome));
-    }
-}
-
-impl Course for Watched<'_> {
-    async fn authenticate<'s, 'h>(
+    async fn look<'s, 'h>(
         &mut self,
         asked: Asked<'s>,
         rule: &'s Arc<Rule>,
@@ -74,6 +66,23 @@ impl Course for Watched<'_> {
         };
         self.credential = Some(credential);
         (authentication, None)
+    }
+}
+
+impl Observer for Watched<'_> {
+    fn judged(&mut self, requirement: Requirement<'_>, outcome: Result<(), Reason>) {
+        self.judged.push((requirement.name(), outcome));
+    }
+}
+
+impl Course for Watched<'_> {
+    fn authenticate<'c, 's: 'c, 'h: 's>(
+        &'c mut self,
+        asked: Asked<'s>,
+        rule: &'s Arc<Rule>,
+        facts: &'s RequestFacts<'h>,
+    ) -> Told<'c, 's, 'h> {
+        Told::Later(Box::pin(self.look(asked, rule, facts)))
     }
 
     async fn attach(&mut self, _: Asked<'_>, waiting: NeedsToken<'_>, _: Option<&Authenticated<'_, '_>>) -> Answer {
