@@ -26,11 +26,21 @@ pub(super) fn from_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
     let read = DynamicMessage::deserialize(descriptor()?, tracked);
     let message = read.map_err(|error| match track.path().to_string() {
-        path if path == "." => error.to_string(),
-        path => format!("`{path}`: {error}"),
+        path if path == "." => without_values(&error.to_string()),
+        path => format!("`{path}`: {}", without_values(&error.to_string())),
     })?;
     json.end().map_err(|error| error.to_string())?;
     Ok(message.encode_to_vec())
+}
+
+/// What is wrong, without a text that stands where another thing belongs: it may be a token.
+fn without_values(error: &str) -> String {
+    const OPENING: &str = "string \"";
+    let span = error.find(OPENING).zip(error.rfind('"')).filter(|(from, to)| from + OPENING.len() <= *to);
+    match span.and_then(|(from, to)| Some((error.get(..from)?, error.get(to + 1..)?))) {
+        Some((before, after)) => format!("{before}a text{after}"),
+        None => error.to_owned(),
+    }
 }
 
 fn descriptor() -> Result<MessageDescriptor, String> {
@@ -74,6 +84,21 @@ mod tests {
         ] {
             let error = from_json(json.as_bytes()).unwrap_err();
             assert!(error.contains(place) && error.contains(what), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_wrong_place_is_not_repeated() {
+        for value in ["Bearer hunter2", "hun\"ter2", "hunter2, expected \"x\""] {
+            for path in [r#"{"attributes":{"request":{"http":{"headers":@}}}}"#, r#"{"attributes":@}"#] {
+                let json = path.replace('@', &serde_json::json!(value).to_string());
+                let error = from_json(json.as_bytes()).unwrap_err();
+                assert!(error.contains("attributes") && error.contains("a text"), "{error}");
+                assert!(!error.contains("hunter2") && !error.contains("ter2"), "{error}");
+            }
+            let raw = r#"{"attributes":{"request":{"http":{"headerMap":{"headers":[{"key":"a","rawValue":@}]}}}}}"#;
+            let error = from_json(raw.replace('@', &serde_json::json!(value).to_string()).as_bytes()).unwrap_err();
+            assert!(!error.contains("ter2"), "{error}");
         }
     }
 
