@@ -16,6 +16,7 @@ pub mod keys;
 mod mapping;
 mod select;
 pub mod spec;
+pub mod stated;
 pub mod store;
 pub mod trace;
 mod verified;

@@ -8,6 +8,7 @@ mod config_file;
 mod demo;
 mod doctor;
 mod exit;
+mod explain;
 mod health;
 mod lint;
 mod printable;
@@ -43,6 +44,7 @@ A first quarter of an hour:
   tollgate check --config policy.yaml   is the file right? every error at once
   tollgate lint --config policy.yaml    does it say what was meant?
   tollgate token --config policy.yaml   why is this token refused? (paste it)
+  tollgate explain --request check.json which rule answers this request, and why?
   tollgate doctor --config policy.yaml  are issuers, key files and listeners as the file says?
   tollgate serve --config policy.yaml   put it into service
 
@@ -65,6 +67,7 @@ enum Command {
     Check(check::CheckArgs),
     Lint(lint::LintArgs),
     Token(token::TokenArgs),
+    Explain(explain::ExplainArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
     Demo(demo::DemoArgs),
@@ -92,6 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Lint(arguments) => lint::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
+        Command::Explain(arguments) => explain::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -10,6 +10,7 @@ pub mod event;
 pub mod guard;
 pub mod header_list;
 pub mod inject;
+pub mod observer;
 pub mod path;
 pub mod principal;
 pub mod reason;

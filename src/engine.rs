@@ -4,6 +4,8 @@
 //! compiled aside and swapped in whole; whatever is wrong with it leaves the snapshot in service untouched.
 
 mod aside;
+mod course;
+pub mod explain;
 mod follow;
 mod load;
 mod snapshot;
@@ -28,6 +30,7 @@ use crate::core::event::Event;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, is_grpc};
 use aside::aside;
+use course::InService;
 pub use load::LoadError;
 use load::{Built, Loader};
 pub use snapshot::Snapshot;
@@ -94,7 +97,8 @@ impl Engine {
             let grpc = request.headers.values("content-type").any(is_grpc);
             return decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
         }
-        snapshot.check(request, self.deps.clock.now(), begun..deadline, id, &self.deps.turns).await
+        let course = &mut InService { turns: &self.deps.turns };
+        snapshot.check(request, self.deps.clock.now(), begun..deadline, id, course).await
     }
 
     /// Whether a call is to be refused before it is looked at: there are more new tokens than there is time for, and known

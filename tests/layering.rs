@@ -270,6 +270,32 @@ fn imports_go_downwards() {
     assert!(edges["engine"].contains("core::reason"), "the scan sees nothing: {edges:#?}");
 }
 
+/// What makes a principal of claims that somebody states, and the only files that may name it: those that explain.
+const STATED: [&str; 3] = ["stated", "Stated", "Explainer"];
+
+#[test]
+fn nothing_that_answers_requests_takes_claims_for_a_token() {
+    let explains = |module: &[String]| {
+        let path: Vec<&str> = module.iter().map(String::as_str).collect();
+        matches!(path[..], ["authn", "stated"] | ["engine", "explain", ..] | ["cli", "explain", ..])
+    };
+    let mut named = BTreeSet::new();
+    for (file, module, code) in sources() {
+        let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.into_iter().any(|word| STATED.contains(&word)) && !explains(&module) {
+            named.insert(file.display().to_string());
+        }
+    }
+    // The one names its parts.
+    assert_eq!(named, BTreeSet::from(["authn.rs".to_owned()]), "a credential that nobody verified");
+    let (_, _, front) = sources().into_iter().find(|(file, ..)| file == Path::new("authn.rs")).unwrap();
+    assert_eq!(front.matches("stated").count(), 1, "`authn` declares the module and no more");
+    for (file, module, code) in sources() {
+        // Nothing in service may go the course of an explanation either.
+        assert!(explains(&module) || !code.contains("engine::explain"), "src/{}", file.display());
+    }
+}
+
 #[test]
 fn every_module_has_a_place() {
     for (file, module, _) in sources() {

@@ -1,12 +1,14 @@
 //! The run that decides on requests, watched, for people.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::accepted::Accepted;
 use super::authenticate::LONGEST_WAIT;
+use super::credential;
 use super::error::AuthnError;
 use super::jwt::Checked;
 use super::select::{self, Selected};
@@ -16,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 use crate::core::principal::Principal;
 use crate::core::reason::Reason;
+use crate::core::request::Headers;
 
 /// What the checks said of a token: the same run that decides on requests, watched.
 #[derive(Debug)]
@@ -58,6 +61,77 @@ pub async fn explain(issuers: Accepted<'_>, token: &str, caller: &Caller<'_>, no
         introspected: report.introspected,
         opaque: course == Course::Opaque,
         result: result.map_err(AuthnError::from),
+    }
+}
+
+/// As [`explain`], and waits for keys, at most this long, where the issuer that claims the token has none yet. A fetch for
+/// an unknown key id is bounded by the issuer's own time limit.
+pub async fn explain_patiently(
+    issuers: Accepted<'_>,
+    token: &str,
+    caller: &Caller<'_>,
+    now: Timestamp,
+    timeout: Duration,
+) -> Report {
+    let report = explain(issuers, token, caller, now).await;
+    let claiming = issuers.iter().find(|issuer| report.issuer.as_ref() == Some(&issuer.spec().name));
+    match (claiming, &report.result) {
+        (Some(issuer), Err(error)) if error.reason == Reason::KeysUnavailable => {
+            if issuer.keys().wait(timeout).await {
+                explain(issuers, token, caller, now).await
+            } else {
+                with_cause(report, issuer.keys().status().last_error)
+            }
+        }
+        _ => report,
+    }
+}
+
+/// Adds why there are no keys to the check that wanted one.
+fn with_cause(mut report: Report, cause: Option<String>) -> Report {
+    let cause = cause.unwrap_or_else(|| "no answer in time".to_owned());
+    let failed = report.steps.iter_mut().filter_map(|(_, outcome)| match outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Passed(_) | Outcome::NotReached => None,
+    });
+    for error in failed.chain(report.result.as_mut().err()) {
+        error.detail = format!("{}: {cause}", error.detail);
+    }
+    report
+}
+
+/// A request's credential, watched.
+#[derive(Debug)]
+pub enum Credential {
+    /// The request carries none.
+    Absent,
+    /// It carries something that cannot be read, or more than one.
+    Unreadable(AuthnError),
+    /// A token, and what came of it.
+    Judged {
+        /// The request header that carried it, lower case.
+        header: Arc<str>,
+        /// What the checks said.
+        report: Box<Report>,
+    },
+}
+
+/// Looks for a request's credential as [`super::look_up`] does, and has `judge` say what comes of it, among the issuers
+/// whose tokens come in its header.
+pub async fn explain_request<'i, 'h, F: Future<Output = Report>>(
+    accepted: Accepted<'i>,
+    headers: &Headers<'h>,
+    judge: impl FnOnce(Accepted<'i>, &'h str) -> F,
+) -> Credential {
+    let sources = accepted.iter().map(|issuer| &issuer.spec().credential);
+    match credential::extract(sources, headers) {
+        Ok(None) => Credential::Absent,
+        Err(error) => Credential::Unreadable(error),
+        Ok(Some(found)) => {
+            let header = credential::header_name(found.source).into();
+            let report = judge(accepted.read_from(found.source), found.token).await;
+            Credential::Judged { header, report: Box::new(report) }
+        }
     }
 }
 

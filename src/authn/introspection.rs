@@ -16,7 +16,7 @@
 
 mod answer;
 mod budget;
-mod judge;
+pub(super) mod judge;
 mod memory;
 mod merge;
 mod trial;

@@ -120,18 +120,7 @@ impl<'t> Checked<'t> {
             );
         }
         trace.passed(Check::KeyId, format_args!("{}", lazily(|| kid.map_or_else(|| "no `kid`".to_owned(), shown))));
-        let validity = claims::check_times(spec, claims, now, claims::Expiry::Required, trace)?;
-        token.header.check_type(spec.rfc9068)?;
-        claims::check_kind(claims)?;
-        let typ = token.header.text("typ");
-        trace.passed(Check::Type, format_args!("{}", lazily(|| typ.map_or_else(|| "no `typ`".into(), shown))));
-        claims::check_types(spec, claims)?;
-        if !spec.introspects_jwts() {
-            // What is not there may come with the answer.
-            claims::check_profile(spec, claims)?;
-        }
-        trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
-        let bound_to = claims::binding(claims, trace)?;
+        let (validity, bound_to) = check_claims(spec, Some(&token.header), claims, now, trace)?;
         Ok(Self { token, has_ids: !is_pem(spec), algorithm, validity, bound_to })
     }
 
@@ -201,6 +190,30 @@ impl<'t> Checked<'t> {
             }
         }
     }
+}
+
+/// The checks of a JWT's claims, in their order; of its header's, that of the type, where there is a header.
+pub(super) fn check_claims(
+    spec: &IssuerSpec,
+    header: Option<&Header>,
+    claims: &Claims,
+    now: Timestamp,
+    trace: &mut dyn Trace,
+) -> Result<(Validity, Option<Thumbprint>), Failure> {
+    let validity = claims::check_times(spec, claims, now, claims::Expiry::Required, trace)?;
+    if let Some(header) = header {
+        header.check_type(spec.rfc9068)?;
+    }
+    claims::check_kind(claims)?;
+    let typ = header.and_then(|header| header.text("typ"));
+    trace.passed(Check::Type, format_args!("{}", lazily(|| typ.map_or_else(|| "no `typ`".into(), shown))));
+    claims::check_types(spec, claims)?;
+    if header.is_none() || !spec.introspects_jwts() {
+        // What is not there may come with the answer.
+        claims::check_profile(spec, claims)?;
+    }
+    trace.passed(Check::Claims, format_args!("`sub` and the audience have their types"));
+    Ok((validity, claims::binding(claims, trace)?))
 }
 
 fn is_pem(spec: &IssuerSpec) -> bool {

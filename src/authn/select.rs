@@ -108,7 +108,10 @@ fn is_jwt(accepted: Accepted<'_>, token: &str) -> bool {
 
 /// The one candidate whose JWTs have this `iss`.
 fn claiming_jwt<'i>(accepted: Accepted<'i>, token: &Token<'_>) -> Result<&'i Arc<Issuer>, Failure> {
-    let iss = token.issuer()?;
+    claiming_iss(accepted, token.issuer()?)
+}
+
+pub(super) fn claiming_iss<'i>(accepted: Accepted<'i>, iss: Option<&str>) -> Result<&'i Arc<Issuer>, Failure> {
     let mut claiming = issuers_of_jwts(accepted).filter(|issuer| claims::is_of(&issuer.spec().issuer, iss));
     match (claiming.next(), claiming.next()) {
         (Some(issuer), None) => Ok(issuer),

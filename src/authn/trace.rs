@@ -76,6 +76,8 @@ pub(crate) enum Course {
     IntrospectedJwt,
     /// A text that only its issuer understands.
     Opaque,
+    /// Claims alone, where there is no token.
+    ClaimsAlone,
 }
 
 impl Check {
@@ -83,12 +85,12 @@ impl Check {
         match self {
             Self::Shape => course == Course::Opaque,
             Self::Form | Self::Header | Self::Payload | Self::Algorithm | Self::KeyId | Self::Key | Self::Signature => {
-                course != Course::Opaque
+                matches!(course, Course::Jwt | Course::IntrospectedJwt)
             }
-            Self::Introspection => course != Course::Jwt,
+            Self::Introspection => matches!(course, Course::IntrospectedJwt | Course::Opaque),
             Self::Merge => course == Course::IntrospectedJwt,
-            Self::Size
-            | Self::Issuer
+            Self::Size => course != Course::ClaimsAlone,
+            Self::Issuer
             | Self::Expiry
             | Self::NotBefore
             | Self::IssuedAt

@@ -85,18 +85,12 @@ impl Verified {
     /// # Errors
     /// Another certificate, or none that Envoy reported.
     pub fn prove(&self, caller: &Caller<'_>) -> Result<Arc<Principal>, AuthnError> {
-        let Some(bound_to) = self.principal.bound_to() else { return Ok(Arc::clone(&self.principal)) };
-        match caller.thumbprint() {
-            Ok(thumbprint) if thumbprint == *bound_to => Ok(Arc::clone(&self.principal)),
-            Ok(_) => Err(AuthnError::new(
-                Reason::TokenBinding,
-                "the token is bound to another certificate than the caller's",
-            )),
-            Err(error) => {
-                let detail = format!("the token is bound to a certificate, and none can be compared: {error}");
-                Err(AuthnError::new(Reason::TokenBinding, detail))
-            }
-        }
+        prove(&self.principal, caller)
+    }
+
+    /// Whom the token speaks for, whoever sent it.
+    pub(super) fn principal(&self) -> &Arc<Principal> {
+        &self.principal
     }
 
     /// The key that verified it; an opaque token has none.
@@ -132,5 +126,20 @@ impl Verified {
     /// About what it takes on the heap, in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         self.principal.heap_bytes()
+    }
+}
+
+/// Somebody whose token is not bound to a certificate, or is to the caller's.
+pub(super) fn prove(principal: &Arc<Principal>, caller: &Caller<'_>) -> Result<Arc<Principal>, AuthnError> {
+    let Some(bound_to) = principal.bound_to() else { return Ok(Arc::clone(principal)) };
+    match caller.thumbprint() {
+        Ok(thumbprint) if thumbprint == *bound_to => Ok(Arc::clone(principal)),
+        Ok(_) => {
+            Err(AuthnError::new(Reason::TokenBinding, "the token is bound to another certificate than the caller's"))
+        }
+        Err(error) => {
+            let detail = format!("the token is bound to a certificate, and none can be compared: {error}");
+            Err(AuthnError::new(Reason::TokenBinding, detail))
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(super) enum Failure {
     Usage(String),
     /// The configuration is wrong.
     Configuration(LoadError),
+    /// The configuration is wrong, and the answer no would be mistaken for another.
+    Unusable(LoadError),
     /// An address that cannot be bound, a file that cannot be read.
     NotRun(String),
     /// Whoever read the output has closed it.
@@ -47,7 +49,7 @@ impl Failure {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Configuration(_) => Exit::No,
-            Self::NotRun(_) | Self::OutputClosed => Exit::NotRun,
+            Self::NotRun(_) | Self::Unusable(_) | Self::OutputClosed => Exit::NotRun,
         }
     }
 }
@@ -56,7 +58,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(message) | Self::NotRun(message) => writeln!(f, "error: {}", Printable::lines(message)),
-            Self::Configuration(error) => {
+            Self::Configuration(error) | Self::Unusable(error) => {
                 let messages = error.messages();
                 for message in &messages {
                     writeln!(f, "{}", Printable::line(message))?;

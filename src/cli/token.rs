@@ -1,7 +1,7 @@
 //! `tollgate token`: why is this token accepted, or refused?
 
 pub(super) mod input;
-mod report;
+pub(super) mod report;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,16 +13,14 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
-use crate::authn::issuer::{Report, explain};
+use crate::authn::explain::explain_patiently;
 use crate::authn::spec::IssuerSpec;
 use crate::authn::store::Deps;
-use crate::authn::trace::Outcome;
 use crate::authn::{Accepted, Issuer};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{self, Config};
 use crate::core::caller::Caller;
 use crate::core::event::Silent;
-use crate::core::reason::Reason;
 use crate::engine::LoadError;
 use crate::net::HttpClient;
 
@@ -99,7 +97,7 @@ pub(super) fn run(arguments: &TokenArgs, out: &mut impl Write) -> Result<Exit, F
         .map_err(|error| Failure::NotRun(format!("cannot start: {error}")))?;
     let report = runtime.block_on(async {
         let issuers = start(specs)?;
-        Ok::<_, Failure>(judge(&issuers, &token, &caller, now, arguments.timeout).await)
+        Ok::<_, Failure>(explain_patiently(Accepted::all(&issuers), &token, &caller, now, arguments.timeout).await)
     })?;
     if arguments.json {
         report::json(&report, now, out)?;
@@ -132,41 +130,4 @@ fn start(specs: Vec<IssuerSpec>) -> Result<Vec<Arc<Issuer>>, Failure> {
         }
     }
     if errors.is_empty() { Ok(issuers) } else { Err(LoadError::Keys(errors).into()) }
-}
-
-/// Runs the checks. Only the issuer that claims the token has to have its keys, so the wait for keys comes second. A
-/// fetch for an unknown key id is bounded by the issuer's own time limit.
-pub(super) async fn judge(
-    issuers: &[Arc<Issuer>],
-    token: &str,
-    caller: &Caller<'_>,
-    now: Timestamp,
-    timeout: Duration,
-) -> Report {
-    let accepted = Accepted::all(issuers);
-    let report = explain(accepted, token, caller, now).await;
-    let claiming = issuers.iter().find(|issuer| report.issuer.as_ref() == Some(&issuer.spec().name));
-    match (claiming, &report.result) {
-        (Some(issuer), Err(error)) if error.reason == Reason::KeysUnavailable => {
-            if issuer.keys().wait(timeout).await {
-                explain(accepted, token, caller, now).await
-            } else {
-                with_cause(report, issuer.keys().status().last_error)
-            }
-        }
-        _ => report,
-    }
-}
-
-/// Adds why there are no keys to the check that wanted one.
-fn with_cause(mut report: Report, cause: Option<String>) -> Report {
-    let cause = cause.unwrap_or_else(|| "no answer in time".to_owned());
-    let failed = report.steps.iter_mut().filter_map(|(_, outcome)| match outcome {
-        Outcome::Failed(error) => Some(error),
-        Outcome::Passed(_) | Outcome::NotReached => None,
-    });
-    for error in failed.chain(report.result.as_mut().err()) {
-        error.detail = format!("{}: {cause}", error.detail);
-    }
-    report
 }

@@ -166,6 +166,15 @@ impl SpiffePattern {
     }
 }
 
+impl std::fmt::Display for SpiffePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(id) => f.write_str(id),
+            Self::Below(prefix) => write!(f, "{prefix}**"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Conditions on claims. They are typed: `"1"` is not `1`, and a claim of another type never holds.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use regex::Regex;
@@ -132,8 +133,52 @@ fn equal(claim: Option<&Value>, want: &Value) -> Result<bool, ConditionError> {
     }
 }
 
+impl ClaimTest {
+    /// The part of the request that it compares with.
+    pub fn part(&self) -> Option<&RequestPart> {
+        match self {
+            Self::EqualsRequest(part) => Some(part),
+            Self::Present
+            | Self::Absent
+            | Self::Equals(_)
+            | Self::NotIn(_)
+            | Self::In(_)
+            | Self::Contains(_)
+            | Self::Pattern(_) => None,
+        }
+    }
+}
+
+/// As the configuration says it.
+impl fmt::Display for ClaimTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |values: &[Value]| values.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Present => f.write_str("present"),
+            Self::Absent => f.write_str("absent"),
+            Self::Equals(value) => write!(f, "equals {value}"),
+            Self::NotIn(values) => write!(f, "not_in {}", listed(values)),
+            Self::In(values) => write!(f, "in {}", listed(values)),
+            Self::Contains(value) => write!(f, "contains {value}"),
+            Self::Pattern(pattern) => {
+                // Patterns are anchored when they are read.
+                let text = pattern.0.as_str();
+                let bare = text.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z"));
+                write!(f, "pattern `{}`", bare.unwrap_or(text))
+            }
+            Self::EqualsRequest(RequestPart::PathParameter(name)) => write!(f, "equals_path {name}"),
+            Self::EqualsRequest(RequestPart::HostLabel(index)) => write!(f, "equals_host_label {index}"),
+            Self::EqualsRequest(RequestPart::QueryParameter(name)) => write!(f, "equals_query {name}"),
+        }
+    }
+}
+
 impl RequestPart {
-    fn value(&self, facts: &RequestFacts<'_>, params: &PathParams<'_>) -> Result<Option<String>, ConditionError> {
+    /// What the request has there.
+    ///
+    /// # Errors
+    /// Something that has more than one reading.
+    pub fn value(&self, facts: &RequestFacts<'_>, params: &PathParams<'_>) -> Result<Option<String>, ConditionError> {
         match self {
             Self::PathParameter(name) => Ok(params.value(name).map(str::to_owned)),
             Self::HostLabel(index) => Ok(facts.host.label(*index).map(str::to_owned)),

@@ -8,6 +8,7 @@ use super::denial;
 use super::guard::{Guard, GuardedHeaders};
 use super::header_list::HeaderList;
 use super::inject::{self, Placeholder, RenderError, Template};
+use super::observer::{Observer, Requirement, Unobserved};
 use super::path::PathParams;
 use super::principal::Principal;
 use super::reason::Reason;
@@ -126,9 +127,21 @@ pub fn decide<'d>(
     guarded: &GuardedHeaders,
     decision_id: DecisionId,
 ) -> Decided<'d> {
+    decide_observed(found, facts, authentication, guarded, decision_id, &mut Unobserved)
+}
+
+/// As [`decide`], and tells an observer of each requirement that is judged.
+pub fn decide_observed<'d>(
+    found: &Match<'d>,
+    facts: &'d RequestFacts<'d>,
+    authentication: Authentication,
+    guarded: &GuardedHeaders,
+    decision_id: DecisionId,
+    observer: &mut impl Observer,
+) -> Decided<'d> {
     let rule = found.rule;
     let mut decision = Decision { rule, facts, decision_id, principal: None };
-    let outcome = decision.outcome(&found.params, authentication, guarded.of(rule, facts.direction));
+    let outcome = decision.outcome(&found.params, authentication, guarded.of(rule, facts.direction), observer);
     match (outcome, rule.effect.upstream_token) {
         (Err(reason), _) => Decided::Answer(decision.deny(reason)),
         (Ok((allowed, reason)), None) => Decided::Answer(decision.answer(reason, Verdict::Allow(allowed))),
@@ -142,43 +155,64 @@ fn judge(
     principal: &Principal,
     facts: &RequestFacts<'_>,
     params: &PathParams<'_>,
+    observer: &mut impl Observer,
 ) -> Result<(), Reason> {
-    match &wanted.audience {
-        AudienceRequirement::Unchecked => {}
+    let meant = match &wanted.audience {
+        AudienceRequirement::Unchecked => true,
         AudienceRequirement::Checked(audience) => {
-            if !audience.holds(|name| principal.audience().any(|of_token| of_token == name)) {
-                return Err(Reason::WrongAudience);
-            }
+            audience.holds(|name| principal.audience().any(|of_token| of_token == name))
         }
-    }
-    admit(wanted.caller.as_ref(), facts)?;
-    let one_holds = |alternatives: &[super::rule::AnyAll], has: &dyn Fn(&str) -> bool| {
-        alternatives.is_empty() || alternatives.iter().any(|alternative| alternative.holds(has))
     };
-    if !one_holds(&wanted.scopes, &|scope| principal.grants(scope)) {
-        return Err(Reason::InsufficientScope);
+    told(observer, Requirement::Audience(&wanted.audience), meant, Reason::WrongAudience)?;
+    admit(wanted.caller.as_ref(), facts, observer)?;
+    let one_holds = |alternatives: &[super::rule::AnyAll], has: &dyn Fn(&str) -> bool| {
+        alternatives.iter().any(|alternative| alternative.holds(has))
+    };
+    if !wanted.scopes.is_empty() {
+        let granted = one_holds(&wanted.scopes, &|scope| principal.grants(scope));
+        told(observer, Requirement::Scopes(&wanted.scopes), granted, Reason::InsufficientScope)?;
     }
-    if !one_holds(&wanted.roles, &|role| principal.roles().any(|held| held == role)) {
-        return Err(Reason::InsufficientRole);
+    if !wanted.roles.is_empty() {
+        let held = one_holds(&wanted.roles, &|role| principal.roles().any(|held| held == role));
+        told(observer, Requirement::Roles(&wanted.roles), held, Reason::InsufficientRole)?;
     }
-    for condition in &wanted.claims {
-        match condition.holds(principal, facts, params) {
-            Ok(true) => {}
-            Ok(false) => return Err(Reason::ClaimMismatch),
-            Err(super::condition::ConditionError) => return Err(Reason::ConditionError),
-        }
+    for (at, condition) in wanted.claims.iter().enumerate() {
+        let outcome = match condition.holds(principal, facts, params) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::ClaimMismatch),
+            Err(super::condition::ConditionError) => Err(Reason::ConditionError),
+        };
+        observer.judged(Requirement::Claim(at, condition), outcome);
+        outcome?;
     }
     Ok(())
 }
 
+fn told(
+    observer: &mut impl Observer,
+    requirement: Requirement<'_>,
+    met: bool,
+    otherwise: Reason,
+) -> Result<(), Reason> {
+    let outcome = if met { Ok(()) } else { Err(otherwise) };
+    observer.judged(requirement, outcome);
+    outcome
+}
+
 /// Judges the calling workload.
-fn admit(wanted: Option<&CallerRequirement>, facts: &RequestFacts<'_>) -> Result<(), Reason> {
+fn admit(
+    wanted: Option<&CallerRequirement>,
+    facts: &RequestFacts<'_>,
+    observer: &mut impl Observer,
+) -> Result<(), Reason> {
     let Some(wanted) = wanted else { return Ok(()) };
-    match facts.caller.spiffe_id() {
+    let outcome = match facts.caller.spiffe_id() {
         Ok(id) if wanted.spiffe.iter().any(|pattern| pattern.matches(id)) => Ok(()),
         Ok(_) | Err(CallerError::Ambiguous | CallerError::NotSpiffe) => Err(Reason::CallerNotAllowed),
         Err(CallerError::Absent) => Err(Reason::CallerUnknown),
-    }
+    };
+    observer.judged(Requirement::Caller(wanted), outcome);
+    outcome
 }
 
 /// Room for one identity header, name and value. More is made where it does not do.
@@ -199,11 +233,12 @@ impl Decision<'_> {
         params: &PathParams<'_>,
         authentication: Authentication,
         guard: &Guard,
+        observer: &mut impl Observer,
     ) -> Result<(AllowedRequest, Reason), Reason> {
         let (effect, facts) = (&*self.rule.effect, self.facts);
-        let anonymous = |decision: &Self, caller: Option<&CallerRequirement>, reason| {
-            admit(caller, facts)?;
-            Ok((decision.allow(params, guard, None)?, reason))
+        let mut anonymous = |decision: &Self, caller: Option<&CallerRequirement>, reason| {
+            admit(caller, facts, observer)?;
+            Ok((decision.allow(params, guard, None, observer)?, reason))
         };
         match (&effect.action, authentication) {
             (Action::Deny, _) => Err(Reason::DeniedByRule),
@@ -215,9 +250,9 @@ impl Decision<'_> {
             }
             (Action::Require(_), Authentication::Absent) => Err(Reason::MissingToken),
             (Action::Optional(wanted) | Action::Require(wanted), Authentication::Verified { principal, header }) => {
-                judge(wanted, self.principal.insert(principal), facts, params)?;
+                judge(wanted, self.principal.insert(principal), facts, params, observer)?;
                 let kept = !effect.injection.remove_token && effect.upstream_token.is_none();
-                Ok((self.allow(params, guard, kept.then_some(header))?, Reason::Allowed))
+                Ok((self.allow(params, guard, kept.then_some(header), observer)?, Reason::Allowed))
             }
             // The engine asked nobody although the rule wants a token: a defect, and no reason to let anything through.
             (Action::Optional(_) | Action::Require(_), Authentication::NotWanted) => Err(Reason::InternalError),
@@ -225,7 +260,13 @@ impl Decision<'_> {
     }
 
     /// `kept` is the header whose verified credential travels on.
-    fn allow(&self, params: &PathParams<'_>, guard: &Guard, kept: Option<Arc<str>>) -> Result<AllowedRequest, Reason> {
+    fn allow(
+        &self,
+        params: &PathParams<'_>,
+        guard: &Guard,
+        kept: Option<Arc<str>>,
+        observer: &mut impl Observer,
+    ) -> Result<AllowedRequest, Reason> {
         let Injection { headers, response_headers, .. } = &self.rule.effect.injection;
         let from = inject::Source {
             principal: self.principal.as_deref(),
@@ -235,15 +276,15 @@ impl Decision<'_> {
         };
         let mut set = HeaderList::with_capacity(headers.len() * HEADER_BYTES);
         for header in headers {
-            match set.try_push_with(&header.name, |value| header.template.render(&from, value)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    if let Some(reason) = header.required.then(|| self.lacking(&header.template)).flatten() {
-                        return Err(reason);
-                    }
-                }
-                Err(RenderError::TooLarge) => return Err(Reason::IdentityTooLarge),
+            let made = match set.try_push_with(&header.name, |value| header.template.render(&from, value)) {
+                Ok(true) => Ok(()),
+                Ok(false) => header.required.then(|| self.lacking(&header.template)).flatten().map_or(Ok(()), Err),
+                Err(RenderError::TooLarge) => Err(Reason::IdentityTooLarge),
+            };
+            if header.required || made.is_err() {
+                observer.judged(Requirement::Header(header), made);
             }
+            made?;
         }
         // The guard's own names are set, kept or removed. What is sent in another spelling was neither made nor verified
         // here, whatever became of the name.

@@ -1,6 +1,6 @@
 //! Identity headers: templates, and the encoding that keeps a claim inside its header.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -128,6 +128,39 @@ impl Template {
             Piece::Literal(_) => None,
             Piece::Value(placeholder) => Some(placeholder),
         })
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Piece::Value(placeholder) => write!(f, "{{{placeholder}}}"),
+        })
+    }
+}
+
+impl fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, name: &str, style: ListStyle| match style {
+            ListStyle::Spaces => f.write_str(name),
+            ListStyle::Commas => write!(f, "{name}:csv"),
+        };
+        match self {
+            Self::Subject => f.write_str("subject"),
+            Self::Client => f.write_str("client"),
+            Self::Service => f.write_str("service"),
+            Self::Tenant => f.write_str("tenant"),
+            Self::Issuer => f.write_str("issuer"),
+            Self::Caller => f.write_str("caller"),
+            Self::Scopes(style) => list(f, "scopes", *style),
+            Self::Roles(style) => list(f, "roles", *style),
+            Self::Audience(style) => list(f, "audience", *style),
+            Self::Claim(name) => write!(f, "claim.{name}"),
+            Self::PathParameter(name) => write!(f, "path.{name}"),
+            Self::Claims => f.write_str("claims"),
+        }
     }
 }
 

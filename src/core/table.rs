@@ -10,11 +10,13 @@ mod candidates;
 mod conflict;
 mod index;
 mod pattern;
+mod standing;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use pattern::{HostPattern, PathPattern, PatternError};
+pub use standing::{Considered, Criterion, Matching, Miss, Standing, consider};
 
 use super::condition::ConditionError;
 use super::path::PathParams;
@@ -37,6 +39,21 @@ pub struct Matcher {
     pub headers: Vec<HeaderCondition>,
     /// All of these must be there: key and value of `context_extensions`.
     pub context_extensions: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Keys and values of `context_extensions`.
+type Context = Vec<(Box<str>, Box<str>)>;
+
+impl Matcher {
+    /// Its conditions as they count: each once, by name.
+    fn conditions(&self) -> (Context, Vec<HeaderCondition>) {
+        let (mut context, mut headers) = (self.context_extensions.clone(), self.headers.clone());
+        context.sort();
+        context.dedup();
+        headers.sort();
+        headers.dedup();
+        (context, headers)
+    }
 }
 
 /// A condition on a request header that selects a rule. Lines that repeat a name count as one value, joined by
@@ -92,6 +109,9 @@ pub struct Unjudgeable<'a> {
     /// The rule.
     pub rule: &'a Arc<Rule>,
 }
+
+/// What a table says of a request.
+pub type Found<'a> = Result<Option<Match<'a>>, Unjudgeable<'a>>;
 
 /// Why rules do not make a table. Indices are positions in the list given to [`PolicyTable::compile`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +205,7 @@ impl PolicyTable {
     ///
     /// # Errors
     /// Where a condition of a rule that might answer cannot be judged.
-    pub fn find<'a>(&'a self, facts: &'a RequestFacts<'_>) -> Result<Option<Match<'a>>, Unjudgeable<'a>> {
+    pub fn find<'a>(&'a self, facts: &'a RequestFacts<'_>) -> Found<'a> {
         let side = match facts.direction {
             Direction::Inbound => &self.inbound,
             Direction::Outbound => &self.outbound,

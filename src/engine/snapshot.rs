@@ -9,18 +9,17 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::authn::{self, Accepted, Authenticated, AuthnError, Issuer, LookUp};
+use super::course::{Asked, Course, Told};
+use crate::authn::{self, Issuer};
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::core::answer::{Answer, DecisionId};
-use crate::core::decide::{self, Authentication, Decided, NeedsToken};
+use crate::core::decide::{self, Decided};
 use crate::core::guard::GuardedHeaders;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
-use crate::core::rule::{Action, Requirements};
 use crate::core::table::PolicyTable;
-use crate::outbound::{Subject, TokenSource};
-use crate::turns::Turns;
+use crate::outbound::TokenSource;
 
 /// Everything a decision reads, as of one generation of the configuration. It never changes; issuers within it
 /// renew their own keys, and tokens themselves.
@@ -124,7 +123,7 @@ impl Snapshot {
         now: Timestamp,
         time: Range<Instant>,
         id: DecisionId,
-        turns: &Turns,
+        course: &mut impl Course,
     ) -> Answer {
         let grpc = request.headers.values("content-type").any(is_grpc);
         let facts = match RequestFacts::parse(request) {
@@ -138,34 +137,19 @@ impl Snapshot {
         };
         // Providers may be waited for. The rest of the time is for saying so: one that is slow is not a gate that is.
         let patience = time.start + time.end.saturating_duration_since(time.start).mul_f32(0.9);
-        // What waits is put aside, so that a call that does not, as most do not, stays small.
-        let (authentication, subject) = match decide::wants(found.rule) {
-            None => {
-                turns.another();
-                (Authentication::NotWanted, None)
-            }
-            Some(wanted) => match self.look_up(wanted, &facts, now, id) {
-                LookUp::Absent => {
-                    if matches!(found.rule.effect.action, Action::Optional(_)) {
-                        turns.another();
-                    }
-                    (Authentication::Absent, None)
-                }
-                LookUp::Known(known) => {
-                    turns.another();
-                    verified(known)
-                }
-                LookUp::Refused(error) => refused(&error, id),
-                LookUp::Unknown(pending) => match Box::pin(pending.verify(&facts.caller, patience)).await {
-                    Ok(new) => verified(new),
-                    Err(error) => refused(&error, id),
-                },
-            },
-        };
-        let decided = decide::decide(&found, &facts, authentication, &self.guarded, id);
+        let (authentication, subject) =
+            match course.authenticate(Asked { snapshot: self, now, patience, id }, found.rule, &facts) {
+                Told::Now(told) => told,
+                Told::Later(waiting) => waiting.await,
+            };
+        let decided = decide::decide_observed(&found, &facts, authentication, &self.guarded, id, course);
         let answer = match decided {
             Decided::Answer(answer) => answer,
-            Decided::NeedsToken(waiting) => Box::pin(self.attach(waiting, subject.as_ref(), now, patience, id)).await,
+            // What waits is put aside, so that a call that does not, as most do not, stays small.
+            Decided::NeedsToken(waiting) => {
+                let asked = Asked { snapshot: self, now, patience, id };
+                Box::pin(course.attach(asked, waiting, subject.as_ref())).await
+            }
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
         if Instant::now() >= time.end {
@@ -173,59 +157,4 @@ impl Snapshot {
         }
         answer
     }
-
-    fn look_up<'s, 'h>(
-        &'s self,
-        wanted: &'s Requirements,
-        facts: &RequestFacts<'h>,
-        now: Timestamp,
-        id: DecisionId,
-    ) -> LookUp<'s, 'h> {
-        let Some(accepted) = Accepted::at(&self.issuers, &wanted.issuers) else {
-            tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
-            let detail = "the rule's issuer is not there";
-            return LookUp::Refused(AuthnError::new(Reason::InternalError, detail));
-        };
-        authn::look_up(accepted, &facts.headers, &facts.caller, now)
-    }
-
-    /// Obtains the token that an allow waits for. Without it the request is denied, whatever it carries.
-    async fn attach(
-        &self,
-        waiting: NeedsToken<'_>,
-        subject: Option<&Authenticated<'_, '_>>,
-        now: Timestamp,
-        patience: Instant,
-        id: DecisionId,
-    ) -> Answer {
-        let Some(source) = self.tokens.get(waiting.token().0) else {
-            tracing::error!(decision = %id, "a rule names a token that its own generation does not have");
-            return waiting.refuse(Reason::InternalError);
-        };
-        let subject = subject.map(|found| Subject {
-            token: found.token,
-            expires_at: found.principal.expires_at(),
-            issuer: found.issuer,
-            principal: &found.principal,
-        });
-        match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {
-            Ok(Ok(token)) => waiting.attach(token),
-            Ok(Err(error)) => {
-                let token = &*source.spec().name;
-                tracing::debug!(decision = %id, token, reason = error.reason.code(), detail = ?error.detail, "a token is not there");
-                waiting.refuse(error.reason)
-            }
-            Err(_) => waiting.refuse(Reason::UpstreamTokenUnavailable),
-        }
-    }
-}
-
-fn verified<'i, 'h>(found: Authenticated<'i, 'h>) -> (Authentication, Option<Authenticated<'i, 'h>>) {
-    let (principal, header) = (Arc::clone(&found.principal), Arc::clone(found.header()));
-    (Authentication::Verified { principal, header }, Some(found))
-}
-
-fn refused<'i, 'h>(error: &AuthnError, id: DecisionId) -> (Authentication, Option<Authenticated<'i, 'h>>) {
-    tracing::debug!(decision = %id, reason = error.reason.code(), detail = ?error.detail, "a credential is refused");
-    (Authentication::Refused(error.reason), None)
 }

@@ -19,7 +19,7 @@ use crate::core::reason::Reason;
 
 /// Judges what was said of a token at `now`; `own` is what a JWT said before. `active_for` is how long an answer without
 /// `exp` counts.
-pub(super) fn judge(
+pub(in crate::authn) fn judge(
     (spec, origin): (&IssuerSpec, &Arc<Origin>),
     own: Option<&Signed>,
     answer: Claims,

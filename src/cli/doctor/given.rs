@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::finding::{Finding, Subject};
 use super::mask::Mask;
-use crate::authn::Issuer;
-use crate::authn::issuer::Report;
+use crate::authn::explain::{Report, explain_patiently};
 use crate::authn::spec::IssuerSpec;
+use crate::authn::{Accepted, Issuer};
 use crate::cli::exit::Failure;
-use crate::cli::token::{input, judge};
+use crate::cli::token::input;
 use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 
@@ -83,7 +83,7 @@ impl GivenArgs {
 
 /// Judges a token as a request's would be.
 pub(super) async fn verify(issuers: &[Arc<Issuer>], token: &str, now: Timestamp, limit: Duration) -> Report {
-    judge(issuers, token, &Caller::new("", ""), now, limit).await
+    explain_patiently(Accepted::all(issuers), token, &Caller::new("", ""), now, limit).await
 }
 
 /// What came of the token that was given to ask about.

@@ -82,7 +82,7 @@ pub(super) fn certificate(path: &Path) -> Result<String, Failure> {
 }
 
 /// Reads RFC 3339 in UTC, or seconds since 1970.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+pub(in crate::cli) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Ok(Timestamp::from_unix_seconds(seconds));
     }

@@ -88,7 +88,7 @@ fn pretty(members: &Map<String, Value>) -> String {
 }
 
 /// What the configuration's mapping finds in the claims, as far as it finds anything.
-fn identity(principal: &Principal) -> impl Iterator<Item = (String, Value)> {
+pub(in crate::cli) fn identity(principal: &Principal) -> impl Iterator<Item = (String, Value)> {
     let text = |text: Option<&str>| text.map(Value::from);
     let list = |list: Vec<&str>| (!list.is_empty()).then(|| Value::from(list));
     let scopes = list(principal.scopes().collect());
@@ -107,7 +107,7 @@ fn identity(principal: &Principal) -> impl Iterator<Item = (String, Value)> {
 }
 
 /// RFC 3339 to the second, or seconds where the year has more than four digits.
-fn shown(time: Timestamp) -> String {
+pub(in crate::cli) fn shown(time: Timestamp) -> String {
     const YEAR_10000: u64 = 253_402_300_800;
     match u64::try_from(time.as_unix_seconds()) {
         Ok(seconds) if seconds < YEAR_10000 => {

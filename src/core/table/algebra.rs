@@ -141,15 +141,6 @@ impl HostPattern {
     }
 }
 
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(name) => f.write_str(name),
-            Self::Suffix(suffix) => write!(f, "*{suffix}"),
-        }
-    }
-}
-
 impl PathPattern {
     /// Whether it ends in `**`.
     pub fn is_open(&self) -> bool {

@@ -46,11 +46,7 @@ pub(super) struct Conditions {
 
 impl Entry {
     pub(super) fn new(position: usize, rule: &Arc<Rule>, matcher: &Matcher, priority: &i32, fallback: bool) -> Self {
-        let (mut context, mut headers) = (matcher.context_extensions.clone(), matcher.headers.clone());
-        context.sort();
-        context.dedup();
-        headers.sort();
-        headers.dedup();
+        let (context, headers) = matcher.conditions();
         let is_conditional = !context.is_empty() || !headers.is_empty();
         let conditions = Arc::new(Conditions { position, context, headers, priority: *priority, fallback });
         Self { rule: Arc::clone(rule), parameters: Arc::default(), conditions, is_conditional }
