@@ -2,6 +2,7 @@
 
 pub mod algorithm;
 pub mod answer;
+pub mod audit;
 pub mod caller;
 pub mod condition;
 pub mod decide;
@@ -16,3 +17,4 @@ pub mod reason;
 pub mod request;
 pub mod rule;
 pub mod table;
+pub mod trail;

@@ -2,6 +2,7 @@
 //! means together is judged in [`super::build`]. Nothing is required here, so that one reading finds everything
 //! that is missing.
 
+pub(super) mod audit;
 pub(super) mod issuer;
 pub(super) mod provider;
 pub(super) mod rule;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::value::Ordered;
+use audit::AuditFile;
 use issuer::IssuerFile;
 use rule::{DenialFile, RequireFile, RuleFile};
 use server::ServerFile;
@@ -26,6 +28,8 @@ pub(super) struct ConfigFile {
     /// Listeners and limits.
     #[schemars(required)]
     server: Option<ServerFile>,
+    /// A line for each decision. Default: none.
+    audit: Option<AuditFile>,
     /// Whose tokens are accepted, by a name of your choice, which metrics and logs use.
     #[serde(default)]
     issuers: Ordered<IssuerFile>,
@@ -49,7 +53,7 @@ pub(super) struct ConfigFile {
 
 /// The keys of [`ConfigFile`].
 pub(super) const CONFIG_KEYS: &[&str] =
-    &["server", "issuers", "tokens", "identity_headers", "denial", "requirements", "rules_dir", "rules"];
+    &["server", "audit", "issuers", "tokens", "identity_headers", "denial", "requirements", "rules_dir", "rules"];
 
 /// The keys of a file in `rules_dir`.
 pub(super) const RULES_FILE_KEYS: &[&str] = &["rules"];

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,6 +21,8 @@ use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, RequestFacts, is_grpc};
 use crate::core::rule::{Action, Requirements};
 use crate::core::table::PolicyTable;
+use crate::core::trail::{Obtained, ObtainedKind, Trail, Work};
+use crate::outbound::spec::Grant;
 use crate::outbound::{Subject, TokenSource};
 use crate::turns::Turns;
 
@@ -117,7 +121,7 @@ impl Snapshot {
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
-    /// Decides, in this time. `now` is the one time of day that the decision knows.
+    /// Decides, in this time. `now` is the one time of day that the decision knows. `trail` is told how it came about.
     pub(super) async fn check(
         &self,
         request: RawRequest<'_>,
@@ -125,6 +129,7 @@ impl Snapshot {
         time: Range<Instant>,
         id: DecisionId,
         turns: &Turns,
+        trail: &mut Trail,
     ) -> Answer {
         let grpc = request.headers.values("content-type").any(is_grpc);
         let facts = match RequestFacts::parse(request) {
@@ -144,7 +149,7 @@ impl Snapshot {
                 turns.another();
                 (Authentication::NotWanted, None)
             }
-            Some(wanted) => match self.look_up(wanted, &facts, now, id) {
+            Some(wanted) => match self.look_up(wanted, &facts, now, id, trail) {
                 LookUp::Absent => {
                     if matches!(found.rule.effect.action, Action::Optional(_)) {
                         turns.another();
@@ -153,19 +158,24 @@ impl Snapshot {
                 }
                 LookUp::Known(known) => {
                     turns.another();
+                    trail.work = Work::Cached;
                     verified(known)
                 }
                 LookUp::Refused(error) => refused(&error, id),
-                LookUp::Unknown(pending) => match Box::pin(pending.verify(&facts.caller, patience)).await {
-                    Ok(new) => verified(new),
-                    Err(error) => refused(&error, id),
-                },
+                LookUp::Unknown(pending) => {
+                    match Box::pin(pending.verify(&facts.caller, patience, &mut trail.work)).await {
+                        Ok(new) => verified(new),
+                        Err(error) => refused(&error, id),
+                    }
+                }
             },
         };
         let decided = decide::decide(&found, &facts, authentication, &self.guarded, id);
         let answer = match decided {
             Decided::Answer(answer) => answer,
-            Decided::NeedsToken(waiting) => Box::pin(self.attach(waiting, subject.as_ref(), now, patience, id)).await,
+            Decided::NeedsToken(waiting) => {
+                Box::pin(self.attach(waiting, subject.as_ref(), now, patience, id, trail)).await
+            }
         };
         // Whoever asked has given up by now: what was made of a call out of time must not look like a decision.
         if Instant::now() >= time.end {
@@ -180,13 +190,16 @@ impl Snapshot {
         facts: &RequestFacts<'h>,
         now: Timestamp,
         id: DecisionId,
+        trail: &mut Trail,
     ) -> LookUp<'s, 'h> {
         let Some(accepted) = Accepted::at(&self.issuers, &wanted.issuers) else {
             tracing::error!(decision = %id, "a rule names an issuer that its own generation does not have");
             let detail = "the rule's issuer is not there";
             return LookUp::Refused(AuthnError::new(Reason::InternalError, detail));
         };
-        authn::look_up(accepted, &facts.headers, &facts.caller, now)
+        let (found, token) = authn::look_up(accepted, &facts.headers, &facts.caller, now);
+        trail.token = token;
+        found
     }
 
     /// Obtains the token that an allow waits for. Without it the request is denied, whatever it carries.
@@ -197,6 +210,7 @@ impl Snapshot {
         now: Timestamp,
         patience: Instant,
         id: DecisionId,
+        trail: &mut Trail,
     ) -> Answer {
         let Some(source) = self.tokens.get(waiting.token().0) else {
             tracing::error!(decision = %id, "a rule names a token that its own generation does not have");
@@ -208,7 +222,21 @@ impl Snapshot {
             issuer: found.issuer,
             principal: &found.principal,
         });
-        match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {
+        let kind = match source.spec().grant {
+            Grant::Exchange(_) => ObtainedKind::Exchange,
+            Grant::ClientCredentials(_) => ObtainedKind::ClientCredentials,
+        };
+        trail.obtained = Some(Obtained { token: Arc::clone(&source.spec().name), kind });
+        let mut obtaining = pin!(source.obtain(subject, now));
+        // What is there at once was kept.
+        let obtained = match futures_util::poll!(obtaining.as_mut()) {
+            Poll::Ready(obtained) => Ok(obtained),
+            Poll::Pending => {
+                trail.work = Work::CalledOut;
+                tokio::time::timeout_at(patience, obtaining).await
+            }
+        };
+        match obtained {
             Ok(Ok(token)) => waiting.attach(token),
             Ok(Err(error)) => {
                 let token = &*source.spec().name;
