@@ -3,6 +3,7 @@
 //! A file is parsed once into a tree that knows its positions, read section by section into the types in `file`,
 //! which also make the JSON Schema, and judged in `build`. None of these stops at the first error.
 
+pub mod audit;
 mod build;
 mod decode;
 mod file;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use crate::authn::spec::IssuerSpec;
 use crate::core::table::PolicyTable;
 use crate::outbound::spec::TokenSpec;
+use audit::AuditSpec;
 use server::ServerSpec;
 use written::Written;
 
@@ -29,6 +31,8 @@ use written::Written;
 pub struct Config {
     /// Listeners and limits.
     pub server: ServerSpec,
+    /// The audit log, where there is one.
+    pub audit: Option<AuditSpec>,
     /// In the file's order; [`crate::core::rule::IssuerIndex`] counts here.
     pub issuers: Vec<IssuerSpec>,
     /// Tokens that the gate can obtain, in the file's order; [`crate::core::rule::TokenIndex`] counts here.

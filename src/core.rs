@@ -2,6 +2,7 @@
 
 pub mod algorithm;
 pub mod answer;
+pub mod audit;
 pub mod caller;
 pub mod condition;
 pub mod decide;
@@ -17,3 +18,4 @@ pub mod reason;
 pub mod request;
 pub mod rule;
 pub mod table;
+pub mod trail;

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::authn::store::Deps;
 use crate::clock::Timestamp;
+use crate::config::audit::AuditSpec;
 use crate::config::server::ServerSpec;
 use crate::config::{self, Config, ConfigErrors};
 use crate::core::answer::{Answer, DecisionId};
@@ -29,6 +30,7 @@ use crate::core::decide;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
 use crate::core::request::{RawRequest, is_grpc};
+use crate::core::trail::Trail;
 use aside::aside;
 use course::InService;
 pub use load::LoadError;
@@ -42,6 +44,8 @@ pub struct Engine {
     snapshot: ArcSwap<Snapshot>,
     /// Of the first load: listeners are opened once.
     server: ServerSpec,
+    /// Of the first load: the log is opened once.
+    audit: Option<AuditSpec>,
     loader: Loader,
     deps: Deps,
     /// Held while a reload is under way.
@@ -73,12 +77,14 @@ impl Engine {
         let loader = Loader::new(load);
         let built = loader.build(None, &deps).await?;
         built.first_keys().await;
-        let Built { snapshot, server, .. } = built;
+        let Built { snapshot, server, audit, .. } = built;
         deps.turns.expect(server.deadline);
         deps.events.report(Event::Reload { applied: true, generation: 1, at: snapshot.loaded_at() });
+        deps.events.report(Event::Audit { selection: audit.as_ref().map(|audit| &audit.selection) });
         let engine = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             server,
+            audit,
             loader,
             deps,
             reloading: tokio::sync::Mutex::default(),
@@ -92,13 +98,16 @@ impl Engine {
     pub async fn check(&self, request: RawRequest<'_>, deadline: Instant) -> Answer {
         let snapshot = self.snapshot.load_full();
         let id = DecisionId(rand::random());
+        let trail = Trail { generation: snapshot.generation(), ..Trail::default() };
         let begun = Instant::now();
         if begun >= deadline {
             let grpc = request.headers.values("content-type").any(is_grpc);
-            return decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
+            let late = decide::refuse_unmatched(snapshot.table(), Reason::DeadlineExceeded, grpc, id);
+            return Answer { trail, ..late };
         }
-        let course = &mut InService { turns: &self.deps.turns };
-        snapshot.check(request, self.deps.clock.now(), begun..deadline, id, course).await
+        let course = &mut InService { turns: &self.deps.turns, trail };
+        let answer = snapshot.check(request, self.deps.clock.now(), begun..deadline, id, course).await;
+        Answer { trail: std::mem::take(&mut course.trail), ..answer }
     }
 
     /// Whether a call is to be refused before it is looked at: there are more new tokens than there is time for, and known
@@ -115,6 +124,11 @@ impl Engine {
     /// Listeners and limits, as of the start: a reload does not change them.
     pub fn server(&self) -> &ServerSpec {
         &self.server
+    }
+
+    /// The audit log, as of the start: a reload changes no more of it than what is written.
+    pub fn audit(&self) -> Option<&AuditSpec> {
+        self.audit.as_ref()
     }
 
     /// Reads the configuration again and puts it into service; the generation that then serves. Issuers whose
@@ -152,7 +166,8 @@ impl Engine {
                 return Err(error);
             }
         };
-        let restart_needed = built.server != self.server;
+        let (server_changed, audit_changed) = (built.server != self.server, !self.audits_to(built.audit.as_ref()));
+        let restart_needed = server_changed || audit_changed;
         if only_if_changed && !current.sources().is_empty() && built.snapshot.sources() == current.sources() {
             let generation = current.generation();
             if self.last_error().is_some() {
@@ -168,9 +183,13 @@ impl Engine {
         drop(current);
         self.put_aside(self.snapshot.swap(Arc::new(built.snapshot)));
         tracing::info!(generation, "a changed configuration is in service");
-        if restart_needed {
+        if server_changed {
             tracing::warn!(generation, "`server` was changed: restart to apply that part");
         }
+        if audit_changed {
+            tracing::warn!(generation, "where `audit` writes to was changed: restart to apply that part");
+        }
+        self.deps.events.report(Event::Audit { selection: built.audit.as_ref().map(|audit| &audit.selection) });
         self.deps.events.report(Event::Reload { applied: true, generation, at });
         self.remember(Reload { at, generation, error: None, restart_needed });
         Ok(generation)
@@ -183,6 +202,15 @@ impl Engine {
             tokio::time::sleep(deadline).await;
             let _ = aside(move || drop(old)).await;
         });
+    }
+
+    /// Whether a configuration's audit log is the one that is open.
+    fn audits_to(&self, audit: Option<&AuditSpec>) -> bool {
+        match (&self.audit, audit) {
+            (None, None) => true,
+            (Some(open), Some(audit)) => open.to == audit.to && open.buffer == audit.buffer,
+            (None, Some(_)) | (Some(_), None) => false,
+        }
     }
 
     fn refused(&self, error: &LoadError, at: Timestamp, generation: u64) {

@@ -3,6 +3,7 @@
 //! Labels are names from the configuration and closed sets from the code, never a caller's words: no token,
 //! subject, path, host or key id. `docs/metrics.md` lists every family.
 
+mod audit;
 mod decisions;
 mod duration;
 mod exposition;
@@ -18,9 +19,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::config::audit::AuditSpec;
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::event::{Event, Events};
 use crate::core::reason::{Fault, Reason};
+use crate::core::request::Direction;
+use crate::core::trail::Work;
+pub use audit::{Asked, AuditError, FIELDS as AUDIT_FIELDS};
+use audit::{Audit, Facts};
 pub use exposition::Exposition;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::InFlight;
@@ -36,11 +42,12 @@ const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Recorder {
     metrics: Metrics,
     faults: Summary,
+    audit: Audit,
 }
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { metrics: Metrics::default(), faults: Summary::new(SUMMARY_INTERVAL) }
+        Self { metrics: Metrics::default(), faults: Summary::new(SUMMARY_INTERVAL), audit: Audit::default() }
     }
 }
 
@@ -49,19 +56,44 @@ impl Recorder {
     ///
     /// Logged at `debug`; a denial that is the provider's, the operator's or our fault at `warn`, at most once in ten
     /// seconds for each reason, with the number of those that were passed over.
-    pub fn decision(&self, answer: &Answer, took: Duration) {
-        self.record(
-            answer.decision_id,
-            answer.rule.as_deref().map(|rule| &rule.name),
-            answer.reason,
-            took,
-            Instant::now,
-        );
+    ///
+    /// Where there is an audit log, it gets a line, with what is known of the request.
+    pub fn decision(&self, answer: &Answer, took: Duration, asked: Option<&Asked<'_>>) {
+        let (id, reason) = (answer.decision_id, answer.reason);
+        self.record(id, answer.rule.as_deref().map(|rule| &rule.name), reason, answer.trail.work, took, Instant::now);
+        self.audit.write(id, reason, || Facts::of_answer(answer, took, asked));
     }
 
-    /// Records the refusal of a Check that was not looked at, as [`Recorder::decision`] does a decision. It came at `since`.
-    pub fn refusal(&self, id: DecisionId, reason: Reason, since: Instant, now: Instant) {
-        self.record(id, None, reason, now.saturating_duration_since(since), || now);
+    /// Records the refusal of a Check that was not looked at, as [`Recorder::decision`] does a decision. It came at `since`,
+    /// on a listener of this direction.
+    pub fn refusal(&self, id: DecisionId, reason: Reason, direction: Direction, since: Instant, now: Instant) {
+        let took = now.saturating_duration_since(since);
+        self.record(id, None, reason, Work::None, took, || now);
+        self.audit.write(id, reason, || Facts::of_refusal(id, reason, direction, took));
+    }
+
+    /// Whether there is an audit log. Without one nobody needs to tell what was asked.
+    pub fn audits(&self) -> bool {
+        self.audit.is_open()
+    }
+
+    /// Opens the audit log and starts its writer. A later call changes nothing. Blocks: not for a thread that must not.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open_audit(&self, spec: &AuditSpec) -> Result<(), AuditError> {
+        self.audit.open(spec, self.metrics.audit())
+    }
+
+    /// Opens the audit log's file anew, by its name, since it was moved away. The writer does that, soon.
+    pub fn reopen_audit(&self) {
+        self.audit.reopen();
+    }
+
+    /// Writes what waits to be written, and no more from then on. Blocks, at most this long; how many lines were still not
+    /// written then.
+    pub fn close_audit(&self, limit: Duration) -> u64 {
+        self.audit.close(limit)
     }
 
     fn record(
@@ -69,10 +101,11 @@ impl Recorder {
         id: DecisionId,
         rule: Option<&Arc<str>>,
         reason: Reason,
+        work: Work,
         took: Duration,
         now: impl FnOnce() -> Instant,
     ) {
-        self.metrics.decision(rule, reason, took);
+        self.metrics.decision(rule, reason, work, took);
         let rule = rule.map(|name| &**name);
         tracing::debug!(
             decision = %id,
@@ -113,6 +146,7 @@ impl Events for Recorder {
     fn report(&self, event: Event<'_>) {
         self.metrics.event(event);
         match event {
+            Event::Audit { selection } => self.audit.select(selection),
             Event::Panic => tracing::error!("a decision panicked and was answered with a denial"),
             // A published key that is for something else is no fault, and is there at each refresh.
             Event::KeyRefused { issuer, why } => tracing::debug!(issuer, why, "a published key is not used"),

@@ -129,7 +129,7 @@ async fn probes_answer_and_readiness_ends_with_the_drain() {
 async fn metrics_come_in_the_format_that_is_asked_for() {
     let running = running().await;
     let answer = running.engine.check(request("/"), soon()).await;
-    running.recorder.decision(&answer, Duration::from_micros(5));
+    running.recorder.decision(&answer, Duration::from_micros(5), None);
     let sample = r#"tollgate_decisions_total{rule="everything",outcome="allow",reason="allowed_anonymous"} 1"#;
     let (_, head, body) = probe(&running, "/metrics").await;
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");

@@ -79,6 +79,7 @@ impl Decide for Scripted {
             principal: None,
             caller: None,
             verdict: Verdict::Allow(AllowedRequest::new(set, Arc::default(), Arc::default())),
+            trail: Default::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ fn directory() -> TempDir {
         ("tls/tls.key", "x"),
         ("tls/ca.crt", "x"),
         ("secrets/control", "hunter2hunter2\n"),
+        ("secrets/audit", "hunter2hunter2hunter2"),
         ("secrets/empty", "\n"),
         ("secrets/apiserver", "x"),
         ("secrets/client", "hunter2hunter2"),
@@ -305,6 +306,36 @@ fn errors_of_the_server() {
     )
     .collect();
     insta::assert_snapshot!(answers(cases.iter().map(|server| (server.as_str(), with_sections(server, ISSUER)))));
+}
+
+#[test]
+fn errors_of_the_audit_log() {
+    let cases = [
+        "{}",
+        "stdout",
+        "{ to: stderr }",
+        "{ to: [] }",
+        "{ to: {} }",
+        "{ to: { file: \"\" } }",
+        "{ to: { file: /var/log/ } }",
+        "{ to: { file: a, mode: \"0444\" } }",
+        "{ to: { file: a, mode: 640 } }",
+        "{ to: { file: a, rotate: {} } }",
+        "{ to: { file: a, rotate: { size: 1KiB, keep: 0 } } }",
+        "{ to: { path: a } }",
+        "{ to: stdout, sample_allows: 1.5 }",
+        "{ to: stdout, sample_allows: 10% }",
+        "{ to: stdout, mask: { subjects: omit } }",
+        "{ to: stdout, mask: { token: hash } }",
+        "{ to: stdout, mask: { subject: drop } }",
+        "{ to: stdout, mask: { subject: hash } }",
+        "{ to: stdout, hash_key_file: secrets/nothing }",
+        "{ to: stdout, hash_key_file: secrets/control, hash_key_env: X }",
+        "{ to: stdout, buffer: 1KiB }",
+        "{ to: stdout, sampling: 1 }",
+    ];
+    let whole = |audit: &str| format!("{}audit: {audit}\n", with_sections(SERVER, ISSUER));
+    insta::assert_snapshot!(answers(cases.map(|audit| (audit, whole(audit)))));
 }
 
 /// The messages of the one text, or a panic where it loads.

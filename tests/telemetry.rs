@@ -62,8 +62,8 @@ fn row_219_denials_do_not_flood_the_log() {
     let (callers, ours) =
         (denial("flood-by-callers", Reason::TokenSignature), denial("flood-by-us", Reason::Overloaded));
     for _ in 0..1000 {
-        recorder.decision(&callers, Duration::ZERO);
-        recorder.decision(&ours, Duration::ZERO);
+        recorder.decision(&callers, Duration::ZERO, None);
+        recorder.decision(&ours, Duration::ZERO, None);
     }
     let warnings = |rule| lines_with(rule).into_iter().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
     assert_eq!(warnings("flood-by-callers"), Vec::<String>::new());
@@ -74,7 +74,7 @@ fn row_219_denials_do_not_flood_the_log() {
 
 #[test]
 fn each_decision_is_a_debug_line_that_names_it() {
-    recorder().decision(&denial("one-line", Reason::MissingToken), Duration::from_micros(9));
+    recorder().decision(&denial("one-line", Reason::MissingToken), Duration::from_micros(9), None);
     let lines = lines_with("one-line");
     assert_eq!(lines.len(), 1, "{lines:?}");
     for part in ["DEBUG", "00000000000000000000000000000007", "reason=\"missing_token\"", "took_us=9"] {
@@ -86,7 +86,7 @@ fn each_decision_is_a_debug_line_that_names_it() {
 #[test]
 fn row_220_names_in_the_log_cannot_start_a_line_or_a_colour() {
     let hostile = "hostile\r\nERROR \u{1b}[35mx\u{202e}";
-    recorder().decision(&denial(hostile, Reason::MissingToken), Duration::ZERO);
+    recorder().decision(&denial(hostile, Reason::MissingToken), Duration::ZERO, None);
     let lines = lines_with("hostile");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("ERROR"), "all of it stays on its line: {lines:?}");

@@ -291,6 +291,7 @@ fn an_allow_says_what_was_meant() {
         rule: Some(Arc::new(specs::marked_rule("orders").rule)),
         principal: Some(Arc::new(principal())),
         caller: Some("spiffe://cluster.local/ns/shop/sa/web".into()),
+        trail: Default::default(),
         verdict: Verdict::Allow(AllowedRequest::new(
             HeaderList::from_iter([("x-user-id", "u-17"), ("x-empty", "")]),
             ["x-tenant".into(), "X-USER-ID".into()].into(),

@@ -13,6 +13,8 @@ pub const HOST: &str = "payments.internal";
 pub struct Policy {
     /// Where Check is answered.
     pub endpoint: Endpoint,
+    /// What the configuration says of the audit log; empty for none.
+    pub audit: String,
     /// Lines of `server` beside `check`.
     pub server: Vec<String>,
     /// Room of the cache, as the configuration says it.
@@ -24,14 +26,20 @@ pub struct Policy {
 impl Policy {
     /// A hundred rules as services have them: shared prefixes, templates, hosts, methods; and the one that is measured.
     pub fn usual(endpoint: Endpoint) -> Self {
-        Self { endpoint, server: Vec::new(), cache: "64MiB", rules: (0..99).map(usual_rule).collect() }
+        Self {
+            endpoint,
+            audit: String::new(),
+            server: Vec::new(),
+            cache: "64MiB",
+            rules: (0..99).map(usual_rule).collect(),
+        }
     }
 
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = format!(
             "server:\n  check: [{{ listen: '{}', direction: inbound }}]\n{server}\
-issuers:\n  scalekit:\n    issuer: {ISSUER}\n    keys: {{ jwks_file: keys.jwks }}\n    algorithms: [RS256, ES256, EdDSA]\n\
+{audit}issuers:\n  scalekit:\n    issuer: {ISSUER}\n    keys: {{ jwks_file: keys.jwks }}\n    algorithms: [RS256, ES256, EdDSA]\n\
     \x20   claims: {{ client: client_id, scopes: scopes, service: custom_claims.service_name, tenant: oid }}\n    \
 cache: {{ max_bytes: {cache} }}\n\
 rules:\n  - name: payments\n    match: {{ hosts: [{HOST}], paths: ['/api/internal/payments/{{id}}'], methods: [GET] }}\n    \
@@ -39,6 +47,7 @@ require: {{ issuers: [scalekit], audience: {{ any: [{AUDIENCE}] }}, scopes: {{ a
 inject: {{ x-service-name: '{{service}}', x-client-id: '{{client}}', x-service-scopes: '{{scopes}}' }}\n",
             self.endpoint,
             server = self.server.iter().fold(String::new(), |all, line| all + "  " + line + "\n"),
+            audit = self.audit,
             cache = self.cache,
         );
         for rule in &self.rules {

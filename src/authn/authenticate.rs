@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::core::caller::Caller;
 use crate::core::principal::Principal;
 use crate::core::request::Headers;
+use crate::core::trail::{TokenId, Work};
 use crate::turns::Place;
 
 /// Longest wait for keys or an answer where nobody names a shorter one.
@@ -84,22 +85,33 @@ pub struct Pending<'i, 'h> {
 }
 
 /// Looks for a request's credential among those of the issuers that its rule accepts, and says what can be said of it at
-/// once. It neither waits nor computes a signature.
+/// once; and the name of its token, where one was read. It neither waits nor computes a signature.
 pub fn look_up<'i, 'h>(
     accepted: Accepted<'i>,
     headers: &Headers<'h>,
     caller: &Caller<'_>,
     now: Timestamp,
-) -> LookUp<'i, 'h> {
+) -> (LookUp<'i, 'h>, Option<TokenId>) {
     let sources = accepted.iter().map(|issuer| &issuer.spec().credential);
     let credential = match credential::extract(sources, headers) {
         Ok(Some(credential)) => credential,
-        Ok(None) => return LookUp::Absent,
-        Err(error) => return LookUp::Refused(error),
+        Ok(None) => return (LookUp::Absent, None),
+        Err(error) => return (LookUp::Refused(error), None),
     };
     let (token, accepted) = (credential.token, accepted.read_from(credential.source));
     let digest = (token.len() <= select::max_token_bytes(accepted)).then(|| TokenDigest::of(token));
-    if let Some((issuer, verified)) = digest.as_ref().and_then(|digest| find_cached(accepted, token, digest, now)) {
+    (look_up_token(accepted, token, digest.as_ref(), caller, now), digest.as_ref().map(TokenDigest::id))
+}
+
+/// `digest` is there unless the token is too long.
+fn look_up_token<'i, 'h>(
+    accepted: Accepted<'i>,
+    token: &'h str,
+    digest: Option<&TokenDigest>,
+    caller: &Caller<'_>,
+    now: Timestamp,
+) -> LookUp<'i, 'h> {
+    if let Some((issuer, verified)) = digest.and_then(|digest| find_cached(accepted, token, digest, now)) {
         issuer.report_lookup(verified.is_introspected(), true);
         return match verified.prove(caller) {
             Ok(principal) => LookUp::Known(Authenticated { token, issuer, principal, cached: true }),
@@ -107,7 +119,7 @@ pub fn look_up<'i, 'h>(
         };
     }
     // Before the token is read: that costs more than to refuse it. One that is too long says so itself.
-    let place = match digest.as_ref().and_then(|_| admit(accepted)).transpose() {
+    let place = match digest.and_then(|_| admit(accepted)).transpose() {
         Ok(place) => place,
         Err(error) => return LookUp::Refused(error),
     };
@@ -118,7 +130,7 @@ pub fn look_up<'i, 'h>(
     };
     let introspected = jwt.is_none() || issuer.spec().introspects_jwts();
     // Whatever was selected is within the size.
-    let key = issuer.cache_key(&digest.unwrap_or_else(|| TokenDigest::of(token)));
+    let key = issuer.cache_key(&digest.copied().unwrap_or_else(|| TokenDigest::of(token)));
     let refusal = issuer.introspector().and_then(|introspector| introspector.refusal(&key, now));
     issuer.report_lookup(introspected, refusal.is_some());
     match refusal {
@@ -132,13 +144,19 @@ impl<'i, 'h> Pending<'i, 'h> {
     ///
     /// Waits for a turn at verifying its signature, as long as the caller lets it. Beyond that it waits only where a token
     /// names an unknown key, or its issuer is to be asked about it; and not beyond `give_up`: the reason then is that of
-    /// what was waited for. What is under way goes on without the request.
+    /// what was waited for. What is under way goes on without the request. `work` is told what had to be done.
     ///
     /// # Errors
     /// A token that is not accepted, with the reason.
-    pub async fn verify(self, caller: &Caller<'_>, give_up: Instant) -> Result<Authenticated<'i, 'h>, AuthnError> {
+    pub async fn verify(
+        self,
+        caller: &Caller<'_>,
+        give_up: Instant,
+        work: &mut Work,
+    ) -> Result<Authenticated<'i, 'h>, AuthnError> {
         let Self { issuer, token, jwt, key, now, place } = self;
-        let principal = issuer.judge(token, jwt, place, key, now, give_up).await?.prove(caller)?;
+        let jwt = jwt.map(|jwt| (jwt, place));
+        let principal = issuer.judge(token, jwt, key, now, give_up, work).await?.prove(caller)?;
         Ok(Authenticated { token, issuer, principal, cached: false })
     }
 }
@@ -168,11 +186,11 @@ pub async fn authenticate_by<'i, 'h>(
     now: Timestamp,
     give_up: Instant,
 ) -> Result<Option<Authenticated<'i, 'h>>, AuthnError> {
-    match look_up(accepted, headers, caller, now) {
+    match look_up(accepted, headers, caller, now).0 {
         LookUp::Absent => Ok(None),
         LookUp::Known(found) => Ok(Some(found)),
         LookUp::Refused(error) => Err(error),
-        LookUp::Unknown(pending) => pending.verify(caller, give_up).await.map(Some),
+        LookUp::Unknown(pending) => pending.verify(caller, give_up, &mut Work::None).await.map(Some),
     }
 }
 

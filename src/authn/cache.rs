@@ -21,6 +21,7 @@ use super::keys::KeySet;
 use super::spec::IssuerSpec;
 use super::verified::Verified;
 use crate::clock::Timestamp;
+use crate::core::trail::TokenId;
 
 /// A request that looked at its clock this long before another one did may find what that one left behind. Beyond it, the
 /// clock was set back.
@@ -55,6 +56,12 @@ pub(super) struct TokenDigest([u8; 32]);
 impl TokenDigest {
     pub(super) fn of(token: &str) -> Self {
         Self(bytes(&digest::digest(&SHA256, token.as_bytes())))
+    }
+
+    /// The name under which an audit log knows it.
+    pub(super) fn id(&self) -> TokenId {
+        let (half, _) = self.0.split_at(16);
+        TokenId(half.iter().fold(0, |all, byte| all << 8 | u128::from(*byte)))
     }
 
     /// A name for it that no configuration has a part in.

@@ -22,6 +22,7 @@ use crate::clock::Timestamp;
 use crate::core::event::{Event, Events};
 use crate::core::principal::Origin;
 use crate::core::reason::Reason;
+use crate::core::trail::Work;
 use crate::provider::Provider;
 use crate::turns::{Overloaded, Place, Turns};
 
@@ -218,20 +219,22 @@ impl Issuer {
         self.turns.admit().map_err(too_much)
     }
 
-    /// What the token comes to, all checks together.
+    /// What the token comes to, all checks together. `work` is told what had to be done.
     pub(super) async fn judge(
         self: &Arc<Self>,
         token: &str,
-        jwt: Option<Token<'_>>,
-        place: Option<Place>,
+        jwt: Option<(Token<'_>, Option<Place>)>,
         key: Key,
         now: Timestamp,
         give_up: Instant,
+        work: &mut Work,
     ) -> Result<Verified, AuthnError> {
         let own = match jwt {
             None => None,
-            Some(jwt) => {
+            Some((jwt, place)) => {
                 let checked = Checked::check(&self.spec, jwt, now, &mut Unwatched)?;
+                let is_known = self.current_keys().is_some_and(|keys| checked.has_key_in(&keys));
+                *work = if is_known { Work::Verified } else { Work::CalledOut };
                 let settle =
                     move |issuer: &Self, checked: Checked<'_>, keys: &KeySet| issuer.settle(checked, keys, &key, now);
                 match self.in_turn(checked, place, give_up, settle).await? {
@@ -246,6 +249,7 @@ impl Issuer {
                 "the issuer has no introspection, which such tokens need",
             ));
         };
+        *work = Work::CalledOut;
         introspector.ask(Question { key, token, own, keys: self.current_keys(), now }, give_up).await
     }
 

@@ -36,6 +36,7 @@ use signals::{Signals, Told};
 /// keys, certificates) are taken up by themselves; SIGHUP does so at once. A configuration that is wrong is logged, and
 /// the one in service stays. SIGTERM and SIGINT drain: health says NOT_SERVING, calls are answered for `drain.delay`
 /// more, then connections are told to go away, and those in flight have `drain.grace`. A second signal ends at once.
+/// SIGUSR1 opens the audit log's file anew, after it was moved away.
 ///
 /// Log lines go to standard error, as JSON where that is not a terminal.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ Exit codes:
   0  it served, and was told to end
   1  the configuration it started with has errors
   2  the command line, or TOLLGATE_LOG, is wrong
-  3  a listener could not be opened")]
+  3  a listener or the audit log could not be opened")]
 pub(super) struct ServeArgs {
     #[command(flatten)]
     config: ConfigFile,
@@ -93,6 +94,7 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
         loaded = Engine::load(path, deps) => loaded?,
         () = signals.end() => return Ok(Exit::Yes),
     };
+    open_audit(&engine, &recorder).await?;
     let spec = engine.server().clone();
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
     let mut admin = serve_admin(&spec, &engine, &recorder, &draining, &stop).await?;
@@ -110,11 +112,17 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     }));
     let following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&engine).follow_files(stop.clone())));
 
-    while signals.next().await == Told::Reload {
-        tracing::info!("SIGHUP: reading the configuration again");
-        // On its own, so that it delays no signal. The engine says in the log how it ended.
-        let engine = Arc::clone(&engine);
-        tokio::spawn(async move { drop(engine.reload().await) });
+    loop {
+        match signals.next().await {
+            Told::End => break,
+            Told::Reload => {
+                tracing::info!("SIGHUP: reading the configuration again");
+                // On its own, so that it delays no signal. The engine says in the log how it ended.
+                let engine = Arc::clone(&engine);
+                tokio::spawn(async move { drop(engine.reload().await) });
+            }
+            Told::Reopen => recorder.reopen_audit(),
+        }
     }
     tracing::info!(delay = ?spec.drain.delay, grace = ?spec.drain.grace, "draining");
     // Nothing may say SERVING again, or swap what decides, from here on.
@@ -129,8 +137,28 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     }
     stop.cancel();
     let _ = tokio::time::timeout(LAST_WAIT, async { while admin.join_next().await.is_some() {} }).await;
+    let recorder = Arc::clone(&recorder);
+    let unwritten = tokio::task::spawn_blocking(move || recorder.close_audit(LAST_WAIT)).await.unwrap_or_default();
+    if unwritten > 0 {
+        tracing::warn!(lines = unwritten, "lines of the audit log were not written in time");
+    }
     tracing::info!("ended");
     Ok(Exit::Yes)
+}
+
+/// Opens the audit log, where there is one.
+async fn open_audit(engine: &Arc<Engine>, recorder: &Arc<Recorder>) -> Result<(), Failure> {
+    let Some(spec) = engine.audit().cloned() else { return Ok(()) };
+    let recorder = Arc::clone(recorder);
+    let opening = tokio::task::spawn_blocking(move || recorder.open_audit(&spec));
+    match tokio::time::timeout(LAST_WAIT, opening).await {
+        Ok(Ok(opened)) => opened.map_err(|error| Failure::NotRun(error.to_string())),
+        Ok(Err(error)) => Err(Failure::NotRun(format!("audit: {error}"))),
+        Err(_) => {
+            let message = "audit.to.file: opening it does not end; is it a pipe that nobody reads?";
+            Err(Failure::NotRun(message.to_owned()))
+        }
+    }
 }
 
 /// Opens the listeners for people and probes, and serves them.

@@ -1,6 +1,7 @@
 //! From the file's types to specs and the policy table: what the parts mean, and whether they fit together.
 
 mod alike;
+pub(super) mod audit;
 pub(super) mod claims;
 pub(super) mod client;
 pub(super) mod denial;

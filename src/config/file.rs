@@ -2,6 +2,7 @@
 //! means together is judged in [`super::build`]. Nothing is required here, so that one reading finds everything
 //! that is missing.
 
+pub(super) mod audit;
 pub(super) mod issuer;
 pub(super) mod lint;
 pub(super) mod provider;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::value::Ordered;
+use audit::AuditFile;
 use issuer::IssuerFile;
 use lint::LintFile;
 use rule::{DenialFile, RequireFile, RuleFile};
@@ -28,6 +30,8 @@ pub(super) struct ConfigFile {
     /// Listeners and limits.
     #[schemars(required)]
     server: Option<ServerFile>,
+    /// A line for each decision. Default: none.
+    audit: Option<AuditFile>,
     /// Whose tokens are accepted, by a name of your choice, which metrics and logs use.
     #[serde(default)]
     issuers: Ordered<IssuerFile>,
@@ -52,8 +56,18 @@ pub(super) struct ConfigFile {
 }
 
 /// The keys of [`ConfigFile`].
-pub(super) const CONFIG_KEYS: &[&str] =
-    &["server", "issuers", "tokens", "identity_headers", "denial", "lint", "requirements", "rules_dir", "rules"];
+pub(super) const CONFIG_KEYS: &[&str] = &[
+    "server",
+    "audit",
+    "issuers",
+    "tokens",
+    "identity_headers",
+    "denial",
+    "lint",
+    "requirements",
+    "rules_dir",
+    "rules",
+];
 
 /// The keys of a file in `rules_dir`.
 pub(super) const RULES_FILE_KEYS: &[&str] = &["rules"];

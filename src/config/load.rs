@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::audit::AuditSpec;
 use super::build::denial;
 use super::build::headers;
 use super::build::inject::Spellings;
@@ -12,8 +13,9 @@ use super::build::kept;
 use super::build::require::{Issuers, Reader};
 use super::build::rule::Rules;
 use super::build::trust::{Listeners, Twins};
-use super::build::{Surroundings, io_reason, issuer, server, token};
+use super::build::{Surroundings, audit, io_reason, issuer, server, token};
 use super::decode::{decode, report_duplicates, report_unknown};
+use super::file::audit::AuditFile;
 use super::file::issuer::IssuerFile;
 use super::file::lint::LintFile;
 use super::file::rule::{DenialFile, RequireFile, RuleFile};
@@ -43,6 +45,7 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
     match (parts, main) {
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
             server: parts.server,
+            audit: parts.audit,
             issuers: parts.issuers,
             tokens: parts.tokens,
             table: parts.table,
@@ -155,6 +158,7 @@ fn rules_dir(main: &Document, base_dir: &Path) -> Option<PathBuf> {
 
 struct Parts {
     server: ServerSpec,
+    audit: Option<AuditSpec>,
     issuers: Vec<crate::authn::spec::IssuerSpec>,
     tokens: Vec<TokenSpec>,
     table: PolicyTable,
@@ -173,6 +177,9 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     }
     let server = decode::<ServerFile>(&server_at).and_then(|file| server::build(&server_at, &file, around));
     let listeners = server.as_ref().filter(|_| sink.count() == before).map(|server| &*server.check);
+
+    let audit_at = at.key("audit");
+    let audit = decode::<AuditFile>(&audit_at).and_then(|file| audit::build(&audit_at, &file, around));
 
     let mut issuers = issuers(&at.key("issuers"), around);
     let (tokens, token_names) = tokens(&at.key("tokens"), &mut issuers, around);
@@ -264,7 +271,7 @@ fn assemble(main: &Document, further: &[Document], around: Surroundings<'_>, sin
     };
     drop(rules);
     kept::settle(&mut issuers.specs, kept);
-    Some(Parts { server: server?, issuers: issuers.specs, tokens, table: table?, written })
+    Some(Parts { server: server?, audit, issuers: issuers.specs, tokens, table: table?, written })
 }
 
 fn issuers(at: &At<'_>, around: Surroundings<'_>) -> Issuers {

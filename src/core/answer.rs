@@ -9,6 +9,7 @@ use super::header_list::HeaderList;
 use super::principal::Principal;
 use super::reason::Reason;
 use super::rule::Rule;
+use super::trail::Trail;
 use crate::secret::Secret;
 
 /// Names one decision: in the denial's body, dynamic metadata and logs. 128 random bits.
@@ -67,6 +68,8 @@ pub struct Answer {
     pub caller: Option<Box<str>>,
     /// What Envoy is to do.
     pub verdict: Verdict,
+    /// How it came about.
+    pub trail: Trail,
 }
 
 /// What Envoy is to do with the request. Built by [`super::decide`] and `core::denial` alone.

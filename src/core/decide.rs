@@ -17,6 +17,7 @@ use super::rule::{
     Action, AudienceRequirement, CallerRequirement, DenialStyle, Injection, Requirements, Rule, TokenIndex,
 };
 use super::table::{Match, PolicyTable, Unjudgeable};
+use super::trail::Trail;
 use crate::secret::Secret;
 
 /// What authentication found, before any rule's requirement was judged.
@@ -65,6 +66,7 @@ fn unruled(style: &DenialStyle, reason: Reason, grpc: bool, decision_id: Decisio
         principal: None,
         caller: None,
         verdict: Verdict::Deny(denied),
+        trail: Trail::default(),
     }
 }
 
@@ -328,6 +330,7 @@ impl Decision<'_> {
             principal: self.principal.clone(),
             caller: self.facts.caller.name().map(Into::into),
             verdict,
+            trail: Trail::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::audit::Selection;
 use crate::clock::Timestamp;
 
 /// Something that happened outside of a decision, or inside it beside its outcome.
@@ -46,6 +47,11 @@ pub enum Event<'a> {
         generation: u64,
         /// When.
         at: Timestamp,
+    },
+    /// What a configuration that was put into service says about the audit log.
+    Audit {
+        /// What is written, where there is a log at all.
+        selection: Option<&'a Selection>,
     },
     /// A call to a provider's endpoint ended, or was not made: told once for each call, however many attempts it had.
     /// One that was given up by who made it is not told.

@@ -2,8 +2,9 @@
 //! that is [`InService`]. `tollgate explain` takes the same decision another way there, and is told of each step.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::Instant;
 
@@ -16,7 +17,9 @@ use crate::core::observer::{Observer, Requirement};
 use crate::core::reason::Reason;
 use crate::core::request::RequestFacts;
 use crate::core::rule::{Action, Requirements, Rule};
+use crate::core::trail::{Obtained, ObtainedKind, TokenId, Trail, Work};
 use crate::outbound::Subject;
+use crate::outbound::spec::Grant;
 use crate::turns::Turns;
 
 /// The decision on which something is asked.
@@ -64,6 +67,8 @@ pub(super) trait Course: Observer + Send {
 #[derive(Debug)]
 pub(super) struct InService<'t> {
     pub(super) turns: &'t Turns,
+    /// How the decision comes about.
+    pub(super) trail: Trail,
 }
 
 impl Observer for InService<'_> {
@@ -83,7 +88,9 @@ impl Course for InService<'_> {
             self.turns.another();
             return Told::Now((Authentication::NotWanted, None));
         };
-        match look_up(asked, wanted, facts, now) {
+        let (found, token) = look_up(asked, wanted, facts, now);
+        self.trail.token = token;
+        match found {
             LookUp::Absent => {
                 if matches!(rule.effect.action, Action::Optional(_)) {
                     self.turns.another();
@@ -92,11 +99,12 @@ impl Course for InService<'_> {
             }
             LookUp::Known(known) => {
                 self.turns.another();
+                self.trail.work = Work::Cached;
                 Told::Now(verified(known))
             }
             LookUp::Refused(error) => Told::Now(refused(&error, id)),
             LookUp::Unknown(pending) => Told::Later(Box::pin(async move {
-                match pending.verify(&facts.caller, patience).await {
+                match pending.verify(&facts.caller, patience, &mut self.trail.work).await {
                     Ok(new) => verified(new),
                     Err(error) => refused(&error, id),
                 }
@@ -121,7 +129,21 @@ impl Course for InService<'_> {
             issuer: found.issuer,
             principal: &found.principal,
         });
-        match tokio::time::timeout_at(patience, source.obtain(subject, now)).await {
+        let kind = match source.spec().grant {
+            Grant::Exchange(_) => ObtainedKind::Exchange,
+            Grant::ClientCredentials(_) => ObtainedKind::ClientCredentials,
+        };
+        self.trail.obtained = Some(Obtained { token: Arc::clone(&source.spec().name), kind });
+        let mut obtaining = pin!(source.obtain(subject, now));
+        // What is there at once was kept.
+        let obtained = match futures_util::poll!(obtaining.as_mut()) {
+            Poll::Ready(obtained) => Ok(obtained),
+            Poll::Pending => {
+                self.trail.work = Work::CalledOut;
+                tokio::time::timeout_at(patience, obtaining).await
+            }
+        };
+        match obtained {
             Ok(Ok(token)) => waiting.attach(token),
             Ok(Err(error)) => {
                 let token = &*source.spec().name;
@@ -138,11 +160,11 @@ fn look_up<'s, 'h>(
     wanted: &'s Requirements,
     facts: &RequestFacts<'h>,
     now: Timestamp,
-) -> LookUp<'s, 'h> {
+) -> (LookUp<'s, 'h>, Option<TokenId>) {
     let Some(accepted) = Accepted::at(asked.snapshot.issuers(), &wanted.issuers) else {
         tracing::error!(decision = %asked.id, "a rule names an issuer that its own generation does not have");
         let detail = "the rule's issuer is not there";
-        return LookUp::Refused(AuthnError::new(Reason::InternalError, detail));
+        return (LookUp::Refused(AuthnError::new(Reason::InternalError, detail)), None);
     };
     authn::look_up(accepted, &facts.headers, &facts.caller, now)
 }

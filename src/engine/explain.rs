@@ -104,7 +104,7 @@ impl Explainer {
     /// # Errors
     /// An issuer that cannot be started.
     pub fn new(config: Config, deps: Deps, timeout: Duration) -> Result<Self, LoadError> {
-        let Config { server, issuers: specs, tokens, table, sources, watched, document, written } = config;
+        let Config { server, audit: _, issuers: specs, tokens, table, sources, watched, document, written } = config;
         let matching = written.rules.iter().map(Matching::from).collect();
         let files = Files { sources, watched, document };
         let started: Vec<_> = specs.iter().map(|spec| (&spec.name, Issuer::start(idle(spec), &deps))).collect();

@@ -11,6 +11,7 @@ use super::snapshot::{Files, Parts};
 use super::{Snapshot, tokens};
 use crate::authn::Issuer;
 use crate::authn::store::{Deps, KeyFileError};
+use crate::config::audit::AuditSpec;
 use crate::config::server::ServerSpec;
 use crate::config::{Config, ConfigErrors};
 use crate::core::request::Direction;
@@ -100,6 +101,7 @@ impl fmt::Debug for Loader {
 pub(super) struct Built {
     pub(super) snapshot: Snapshot,
     pub(super) server: ServerSpec,
+    pub(super) audit: Option<AuditSpec>,
     /// Those that were started for it.
     fresh: Vec<Arc<Issuer>>,
     fresh_tokens: Vec<Arc<TokenSource>>,
@@ -148,7 +150,8 @@ impl Loader {
 
     fn build_blocking(&self, previous: Option<&Snapshot>, deps: &Deps) -> Result<Built, LoadError> {
         // What is `written` serves people alone; it goes here.
-        let Config { server, issuers: specs, tokens, table, sources, watched, document, written: _ } = (self.0)()?;
+        let Config { server, audit, issuers: specs, tokens, table, sources, watched, document, written: _ } =
+            (self.0)()?;
         let (mut issuers, mut fresh, mut errors) = (Vec::with_capacity(specs.len()), Vec::new(), Vec::new());
         for spec in specs {
             let running =
@@ -177,7 +180,7 @@ impl Loader {
         let generation = previous.map_or(0, Snapshot::generation).saturating_add(1);
         let files = Files { sources, watched, document };
         let snapshot = Snapshot::new(generation, deps.clock.now(), files, Parts { table, issuers, tokens });
-        Ok(Built { snapshot, server, fresh, fresh_tokens })
+        Ok(Built { snapshot, server, audit, fresh, fresh_tokens })
     }
 }
 

@@ -116,7 +116,7 @@ impl Snapshot {
         without.map(|issuer| Arc::clone(&issuer.spec().name)).collect()
     }
 
-    /// Decides, in this time. `now` is the one time of day that the decision knows.
+    /// Decides, in this time. `now` is the one time of day that the decision knows. `trail` is told how it came about.
     pub(super) async fn check(
         &self,
         request: RawRequest<'_>,

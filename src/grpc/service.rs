@@ -22,7 +22,7 @@ use crate::core::event::{Event, Events as _};
 use crate::core::reason::Reason;
 use crate::core::request::{Direction, RawRequest};
 use crate::engine::Engine;
-use crate::telemetry::Recorder;
+use crate::telemetry::{Asked, Recorder};
 
 /// Decides on requests. [`Engine`] does.
 pub trait Decide: Send + Sync + 'static {
@@ -66,7 +66,10 @@ impl<D: Decide> CheckService<D> {
     pub(super) async fn answer(&self, message: &[u8], due: Due) -> Result<Bytes, Status> {
         // A panic must neither end the process nor, as an RPC error, admit the request where Envoy is told to let
         // failures pass. What it may have left half done is the request's own.
-        let answered = async { Ok(self.record(&self.decide(message, due).await?, due)) };
+        let answered = async {
+            let (answer, asked) = self.decide(message, due).await?;
+            Ok(self.record(&answer, due, asked.as_ref()))
+        };
         match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(answered) => answered,
             Err(_) => {
@@ -74,7 +77,7 @@ impl<D: Decide> CheckService<D> {
                 let answer = refusal(Reason::InternalError, decode::speaks_grpc(message));
                 // Where it happened is in the log line of the panic itself, just before.
                 tracing::error!(decision = %answer.decision_id, "this decision panicked");
-                Ok(self.record(&answer, due))
+                Ok(self.record(&answer, due, self.asked_again(message).as_ref()))
             }
         }
     }
@@ -83,30 +86,51 @@ impl<D: Decide> CheckService<D> {
     pub(super) fn refuse(&self, prepared: &Prepared, due: Due, now: Instant) -> Bytes {
         let id = DecisionId(rand::random());
         let frame = prepared.frame(id);
-        self.recorder.refusal(id, prepared.reason(), due.since, now);
+        self.recorder.refusal(id, prepared.reason(), self.direction, due.since, now);
         frame
     }
 
-    async fn decide(&self, message: &[u8], due: Due) -> Result<Answer, Status> {
-        let mut request = match decode::request(message, self.direction) {
+    /// The decision; and what was asked, where that is to be audited.
+    async fn decide<'m>(&self, message: &'m [u8], due: Due) -> Result<(Answer, Option<Asked<'m>>), Status> {
+        let request = match decode::request(message, self.direction) {
             Ok(request) => request,
             Err(error) => {
                 return match error.rpc_error() {
                     Some(status) => Err(status),
-                    None => Ok(refusal(Reason::MalformedRequest, decode::speaks_grpc(message))),
+                    None => {
+                        let answer = refusal(Reason::MalformedRequest, decode::speaks_grpc(message));
+                        Ok((answer, self.recorder.audits().then(|| Asked::nothing(self.direction))))
+                    }
                 };
             }
         };
+        let request = self.believed(request);
+        let asked = self.recorder.audits().then(|| Asked::of(&request));
+        let answer = due.bound(pin!(self.decider.decide(request, due.by))).await;
+        let answer = answer.unwrap_or_else(|| refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message)));
+        Ok((answer, asked))
+    }
+
+    /// What was asked, of a message that was read before.
+    fn asked_again<'m>(&self, message: &'m [u8]) -> Option<Asked<'m>> {
+        let read = |message| decode::request(message, self.direction).ok();
+        self.recorder.audits().then(|| {
+            let request = read(message).map(|request| self.believed(request));
+            request.map_or_else(|| Asked::nothing(self.direction), |request| Asked::of(&request))
+        })
+    }
+
+    /// The request, without what this listener's peers cannot be believed.
+    fn believed<'m>(&self, mut request: RawRequest<'m>) -> RawRequest<'m> {
         if !self.trusted {
             (request.principal, request.certificate) = ("", "");
         }
-        let answer = due.bound(pin!(self.decider.decide(request, due.by))).await;
-        Ok(answer.unwrap_or_else(|| refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message))))
+        request
     }
 
-    fn record(&self, answer: &Answer, due: Due) -> Bytes {
+    fn record(&self, answer: &Answer, due: Due, asked: Option<&Asked<'_>>) -> Bytes {
         let frame = encode::frame(answer);
-        self.recorder.decision(answer, due.since.elapsed());
+        self.recorder.decision(answer, due.since.elapsed(), asked);
         frame
     }
 }

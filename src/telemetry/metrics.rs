@@ -10,12 +10,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::audit::Counts;
 use super::decisions::Decisions;
-use super::duration::DurationHistogram;
+use super::duration::DecisionDurations;
 use super::names::ByName;
 use super::provider::ProviderMetrics;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
+use crate::core::trail::Work;
 
 /// Label names with their values.
 pub(super) type Labels<const N: usize> = [(&'static str, Arc<str>); N];
@@ -26,7 +28,7 @@ pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 pub(super) struct Metrics {
     registry: Registry,
     decisions: Decisions,
-    durations: DurationHistogram,
+    durations: DecisionDurations,
     in_flight: Gauge,
     cache_lookups: Counters<2>,
     key_refreshes: Counters<2>,
@@ -37,6 +39,7 @@ pub(super) struct Metrics {
     generation: Gauge,
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
+    audit: Counts,
     providers: ProviderMetrics,
     issuers: ByName<IssuerHandles, 64>,
 }
@@ -76,6 +79,7 @@ impl Default for Metrics {
                 "When the configuration in service was loaded"
             ),
             panics: registered!("panics", "Decisions that panicked and were answered with a denial"),
+            audit: Counts::register(&mut registry),
             issuers: ByName::default(),
             providers: ProviderMetrics::register(&mut registry),
             registry,
@@ -90,9 +94,14 @@ impl Metrics {
     }
 
     /// Counts a decision.
-    pub(super) fn decision(&self, rule: Option<&Arc<str>>, reason: Reason, took: Duration) {
-        self.durations.observe(took);
+    pub(super) fn decision(&self, rule: Option<&Arc<str>>, reason: Reason, work: Work, took: Duration) {
+        self.durations.observe(work, took);
         self.decisions.count(rule, reason);
+    }
+
+    /// What the audit log counts into.
+    pub(super) fn audit(&self) -> &Counts {
+        &self.audit
     }
 
     /// Counts a Check as in flight until the value is dropped.
@@ -144,6 +153,7 @@ impl Metrics {
             | Event::Introspected { .. }
             | Event::ExchangeCache { .. }
             | Event::TokenObtained { .. } => self.providers.event(event),
+            Event::Audit { .. } => {}
             Event::Panic => _ = self.panics.inc(),
         }
     }

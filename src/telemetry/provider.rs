@@ -109,6 +109,7 @@ impl ProviderMetrics {
             | Event::KeyRefused { .. }
             | Event::UnknownKid { .. }
             | Event::Reload { .. }
+            | Event::Audit { .. }
             | Event::Panic => {}
         }
     }

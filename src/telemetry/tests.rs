@@ -20,7 +20,7 @@ fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }
 
-fn every_event() -> [Event<'static>; 13] {
+fn every_event() -> [Event<'static>; 14] {
     let (issuer, provider, token) = ("keycloak", "keycloak", "payments");
     let (took, expires_at) = (Duration::from_millis(30), Some(Timestamp::from_unix_seconds(1_700_000_300)));
     [
@@ -36,6 +36,7 @@ fn every_event() -> [Event<'static>; 13] {
         Event::Introspected { issuer, outcome: IntrospectionOutcome::Inactive },
         Event::ExchangeCache { token, hit: false },
         Event::TokenObtained { token, obtained: true, expires_at },
+        Event::Audit { selection: None },
         Event::Panic,
     ]
 }
@@ -45,7 +46,7 @@ fn exercised() -> Recorder {
     for event in every_event() {
         recorder.report(event);
     }
-    recorder.decision(&answer(Some("health"), Reason::DeniedByRule), Duration::from_micros(30));
+    recorder.decision(&answer(Some("health"), Reason::DeniedByRule), Duration::from_micros(30), None);
     recorder
 }
 
@@ -53,19 +54,20 @@ fn exercised() -> Recorder {
 fn decisions_are_counted_by_rule_outcome_and_reason() {
     let recorder = Recorder::default();
     for _ in 0..3 {
-        recorder.decision(&answer(Some("a\"b\n"), Reason::MissingToken), Duration::from_micros(30));
+        recorder.decision(&answer(Some("a\"b\n"), Reason::MissingToken), Duration::from_micros(30), None);
     }
-    recorder.decision(&answer(None, Reason::NoRule), Duration::from_secs(2));
+    recorder.decision(&answer(None, Reason::NoRule), Duration::from_secs(2), None);
     let text = recorder.exposition(Exposition::OpenMetrics);
     for line in [
         r#"tollgate_decisions_total{rule="a\"b\n",outcome="deny",reason="missing_token"} 3"#,
         r#"tollgate_decisions_total{rule="-",outcome="deny",reason="no_rule"} 1"#,
-        r#"tollgate_decision_duration_seconds_bucket{le="0.000025"} 0"#,
-        r#"tollgate_decision_duration_seconds_bucket{le="0.00005"} 3"#,
-        r#"tollgate_decision_duration_seconds_bucket{le="1.0"} 3"#,
-        r#"tollgate_decision_duration_seconds_bucket{le="+Inf"} 4"#,
-        "tollgate_decision_duration_seconds_count 4",
-        "tollgate_decision_duration_seconds_sum 2.00009",
+        r#"tollgate_decision_duration_seconds_bucket{le="0.000025",work="none"} 0"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="0.00005",work="none"} 3"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="1.0",work="none"} 3"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="+Inf",work="none"} 4"#,
+        r#"tollgate_decision_duration_seconds_bucket{le="+Inf",work="cached"} 0"#,
+        r#"tollgate_decision_duration_seconds_count{work="none"} 4"#,
+        r#"tollgate_decision_duration_seconds_sum{work="none"} 2.00009"#,
     ] {
         assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
     }
@@ -75,7 +77,7 @@ fn decisions_are_counted_by_rule_outcome_and_reason() {
 fn every_reason_has_a_counter_of_its_own() {
     let recorder = Recorder::default();
     for reason in Reason::ALL {
-        recorder.decision(&answer(Some("r"), *reason), Duration::ZERO);
+        recorder.decision(&answer(Some("r"), *reason), Duration::ZERO, None);
     }
     let text = recorder.exposition(Exposition::OpenMetrics);
     for reason in Reason::ALL {

@@ -94,6 +94,7 @@ pub(crate) fn config(rules: Vec<RuleSpec>, issuers: Vec<IssuerSpec>) -> Config {
     let check = vec![listener("127.0.0.1:0", Direction::Inbound)];
     let document = serde_json::json!({ "made": "in place" });
     Config {
+        audit: None,
         server: server(check),
         issuers,
         tokens: Vec::new(),

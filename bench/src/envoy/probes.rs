@@ -37,12 +37,20 @@ impl Durations {
     }
 
     fn parse(metrics: &str) -> anyhow::Result<Self> {
-        let lines = metrics.lines().filter_map(|line| line.strip_prefix(BUCKET)?.split_once("\"} "));
-        let buckets = lines.map(|(bound, count)| {
-            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse()? };
-            Ok((bound, count.parse()?))
-        });
-        Ok(Self { buckets: buckets.collect::<anyhow::Result<_>>().context("a histogram that cannot be read")? })
+        let unreadable = "a histogram that cannot be read";
+        let mut buckets: Vec<(f64, u64)> = Vec::new();
+        for line in metrics.lines().filter_map(|line| line.strip_prefix(BUCKET)) {
+            let (bound, rest) = line.split_once('"').context(unreadable)?;
+            let (_, count) = rest.rsplit_once(' ').context(unreadable)?;
+            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().context(unreadable)? };
+            let count: u64 = count.parse().context(unreadable)?;
+            // Whatever the work was.
+            match buckets.iter_mut().find(|(other, _)| *other == bound) {
+                Some((_, sum)) => *sum += count,
+                None => buckets.push((bound, count)),
+            }
+        }
+        Ok(Self { buckets })
     }
 }
 
@@ -52,7 +60,10 @@ mod tests {
 
     #[test]
     fn a_quantile_is_the_bound_of_its_bucket() {
-        let line = |bound: &str, count: u64| format!("{BUCKET}{bound}\"}} {count}\n");
+        let line = |bound: &str, count: u64| {
+            let (one, rest) = (count / 3, count - count / 3);
+            format!("{BUCKET}{bound}\",work=\"none\"}} {one}\n{BUCKET}{bound}\",work=\"cached\"}} {rest}\n")
+        };
         let text = |counts: [u64; 3]| line("0.00005", counts[0]) + &line("0.01", counts[1]) + &line("+Inf", counts[2]);
         let before = Durations::parse(&text([10, 10, 10])).unwrap();
         let seen = Durations::parse(&text([108, 109, 110])).unwrap().since(&before);

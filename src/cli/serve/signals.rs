@@ -10,6 +10,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    user_1: Signal,
 }
 
 impl Signals {
@@ -18,6 +19,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -27,6 +29,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::End,
             _ = self.interrupt.recv() => Told::End,
             _ = self.hang_up.recv() => Told::Reload,
+            _ = self.user_1.recv() => Told::Reopen,
         }
     }
 
@@ -43,4 +46,6 @@ pub(super) enum Told {
     End,
     /// SIGHUP.
     Reload,
+    /// SIGUSR1.
+    Reopen,
 }

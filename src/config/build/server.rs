@@ -150,7 +150,7 @@ fn control_listener(at: &At<'_>, file: &ControlFile, around: Surroundings<'_>) -
 /// A token's length is bounded by what a header can hold.
 const MAX_SECRET: usize = 4096;
 
-fn secret_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> Option<Secret> {
+pub(super) fn secret_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> Option<Secret> {
     let path = around.file(at, name)?;
     let read = || -> std::io::Result<String> {
         use std::io::Read as _;
@@ -168,7 +168,7 @@ fn secret_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> Option<Secr
     }
 }
 
-fn secret_env(at: &At<'_>, name: &str) -> Option<Secret> {
+pub(super) fn secret_env(at: &At<'_>, name: &str) -> Option<Secret> {
     if name.is_empty() || name.contains(['=', '\0']) {
         at.error("expected the name of an environment variable");
         return None;

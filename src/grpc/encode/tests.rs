@@ -30,7 +30,7 @@ fn message(frame: &[u8]) -> &[u8] {
 const ID: DecisionId = DecisionId(0xabc);
 
 fn answer(reason: Reason, verdict: Verdict) -> Answer {
-    Answer { decision_id: ID, reason, rule: None, principal: None, caller: None, verdict }
+    Answer { decision_id: ID, reason, rule: None, principal: None, caller: None, verdict, trail: Default::default() }
 }
 
 fn denied(http_status: u16, headers: HeaderList) -> Verdict {
