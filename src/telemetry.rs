@@ -3,14 +3,17 @@
 //! Labels are names from the configuration and closed sets from the code, never a caller's words: no token,
 //! subject, path, host or key id. `docs/metrics.md` lists every family.
 
+mod calls;
 mod decisions;
 mod duration;
 mod exposition;
+mod latency;
 mod logging;
 mod metrics;
 mod names;
 mod panics;
 mod provider;
+mod seen;
 mod summary;
 
 use std::sync::Arc;
@@ -21,7 +24,9 @@ use tokio::time::Instant;
 use crate::core::answer::{Answer, DecisionId};
 use crate::core::event::{Event, Events};
 use crate::core::reason::{Fault, Reason};
+use crate::engine::Status;
 pub use exposition::Exposition;
+pub use latency::ProviderLatency;
 pub use logging::{LoggingError, init_logging};
 pub use metrics::InFlight;
 use metrics::Metrics;
@@ -50,6 +55,7 @@ impl Recorder {
     /// Logged at `debug`; a denial that is the provider's, the operator's or our fault at `warn`, at most once in ten
     /// seconds for each reason, with the number of those that were passed over.
     pub fn decision(&self, answer: &Answer, took: Duration) {
+        self.metrics.calls.count(answer);
         self.record(
             answer.decision_id,
             answer.rule.as_deref().map(|rule| &rule.name),
@@ -105,7 +111,22 @@ impl Recorder {
 
     /// Every metric, as text.
     pub fn exposition(&self, format: Exposition) -> String {
-        exposition::encode(self.metrics.registry(), format)
+        exposition::encode(&[self.metrics.registry()], format)
+    }
+
+    /// As [`Recorder::exposition`], with what is to be seen of an engine at the moment: its caches, keys and providers.
+    pub fn exposition_with(&self, engine: &Status, format: Exposition) -> String {
+        exposition::encode(&[self.metrics.registry(), &seen::registry(engine)], format)
+    }
+
+    /// How many decisions there were for each reason, since the start.
+    pub fn reasons(&self) -> Vec<(Reason, u64)> {
+        self.metrics.decisions.by_reason()
+    }
+
+    /// How long calls to providers took since the start, the slowest first.
+    pub fn latencies(&self) -> Vec<ProviderLatency> {
+        self.metrics.providers.latencies.slowest()
     }
 }
 

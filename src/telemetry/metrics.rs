@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::calls::Calls;
 use super::decisions::Decisions;
 use super::duration::DurationHistogram;
 use super::names::ByName;
@@ -25,7 +26,8 @@ pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    decisions: Decisions,
+    pub(super) decisions: Decisions,
+    pub(super) calls: Calls,
     durations: DurationHistogram,
     in_flight: Gauge,
     cache_lookups: Counters<2>,
@@ -37,7 +39,7 @@ pub(super) struct Metrics {
     generation: Gauge,
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
-    providers: ProviderMetrics,
+    pub(super) providers: ProviderMetrics,
     issuers: ByName<IssuerHandles, 64>,
 }
 
@@ -62,6 +64,7 @@ impl Default for Metrics {
         }
         Self {
             decisions: registered!("decisions", "Answered Checks, by rule, outcome and reason"),
+            calls: registered!("calls", "Answered Checks of callers that are known, by caller, rule and outcome"),
             durations: registered!("decision_duration_seconds", "Time from the arrival of a Check to its answer"),
             in_flight: registered!("checks_in_flight", "Checks that are being decided"),
             cache_lookups: registered!("token_cache_lookups", "Lookups in the cache of validated tokens"),

@@ -108,6 +108,7 @@ impl Slot {
             last_success: loaded.as_ref().map(|loaded| loaded.at),
             last_error: self.last_error().clone(),
             expired: loaded.is_some_and(|loaded| self.is_expired(&loaded)),
+            max_age: self.max_age,
         }
     }
 
