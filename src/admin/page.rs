@@ -134,7 +134,7 @@ fn providers(out: &mut Page, status: &Value) {
         row.state(&text(&provider["breaker"]), provider["breaker"] == "closed");
         row.number(&provider["in_flight"]);
         row.cell(&provider["last_success"]);
-        row.error(&provider["last_error"]["text"], columns.len());
+        row.error(provider["last_error"].get("text").unwrap_or(&Value::Null), columns.len());
     });
     out.title("Slowest providers");
     let columns = ["provider", "endpoint", "calls", "mean ms", "p50 ms at most", "p99 ms at most"];
