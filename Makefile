@@ -1,6 +1,6 @@
 # The way in: `make demo` shows Tollgate at work behind a real Envoy, `make test` runs every suite.
 # `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package. The two targets with
-# real identity providers also need Java, Maven and Node; `make load` and `make h2spec` need Go.
+# real identity providers also need Java, Maven and Node; `make load`, `make h2spec` and `make test-alerts` need Go.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -38,6 +38,14 @@ ghz_ready := .tools/ghz.stamp
 endif
 ghz_pin := $(shell sed -n '/^v[0-9]/p' .ci/ghz.txt)
 
+# A promtool of your own: `make test-alerts PROMTOOL=/usr/bin/promtool`. Nothing is fetched then.
+ifdef PROMTOOL
+promtool_ready :=
+else
+PROMTOOL := $(CURDIR)/.tools/promtool
+promtool_ready := .tools/promtool.stamp
+endif
+
 # What `make demo`, `make bench` and `make load` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
@@ -66,6 +74,14 @@ test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The sui
 h2spec: need-cargo need-python .tools/h2spec.stamp ## h2spec's cases against a running gate: HTTP/2 and HPACK, the strict ones too
 	cargo build --locked --bin tollgate
 	.ci/h2spec/run .tools/h2spec $${CARGO_TARGET_DIR:-target}/debug/tollgate
+
+.PHONY: test-alerts
+test-alerts: need-python $(promtool_ready) ## promtool on the alert rules, their tests and the dashboard's expressions
+	.ci/promtool/run $(PROMTOOL) examples/observability
+
+.PHONY: promtool
+promtool: $(promtool_ready) ## Build the pinned promtool into .tools (once)
+	@echo "promtool: $(PROMTOOL)"
 
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
@@ -173,6 +189,15 @@ clean: ## Remove what was built and fetched
 	@echo "building the pinned h2spec into .tools, once"
 	@go build -C .ci/h2spec -mod=readonly -o $(CURDIR)/.tools/h2spec github.com/summerwind/h2spec/cmd/h2spec \
 	    || { echo "error: go could not build h2spec: it needs a way to its module proxy" >&2; exit 1; }
+	@touch $@
+
+# As h2spec is. Half of its time goes into service discoveries of clouds, which it links all of.
+.tools/promtool.stamp: .ci/promtool/go.mod .ci/promtool/go.sum | need-go
+	@rm -f .tools/promtool .tools/promtool.stamp
+	@mkdir -p .tools
+	@echo "building the pinned promtool into .tools, once (some minutes)"
+	@go build -C .ci/promtool -mod=readonly -ldflags=-w -o $(CURDIR)/.tools/promtool github.com/prometheus/prometheus/cmd/promtool \
+	    || { echo "error: go could not build promtool: it needs a way to its module proxy. With a promtool of your own: make $(MAKECMDGOALS) PROMTOOL=/path/to/promtool" >&2; exit 1; }
 	@touch $@
 
 .PHONY: need-java

@@ -1,24 +1,32 @@
 //! The HTTP listeners for probes and for control. They are never the Check listener, and not each other.
 //!
 //! Probes (`/healthz`, `/readyz`, `/metrics`) are open to the kubelet and Prometheus, so they show nothing that a
-//! stranger must not see. Control (`/status`, `/config`, `/reload`) answers on loopback or a unix socket alone, to who
-//! has the token.
+//! stranger must not see. Control (`/status`, `/config`, `/reload`, `/log-level`) answers on loopback or a unix socket
+//! alone. Whoever is there may read how the gate fares; the policy, and whatever changes something, are for who has the
+//! token.
 
 mod control;
+mod guard;
+mod mask;
+mod page;
 mod probes;
 mod render;
 mod serve;
+mod window;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::server::{Address, ControlListener};
 use crate::engine::Engine;
 use crate::listen::{BindError, Socket};
 use crate::secret::Secret;
-use crate::telemetry::Recorder;
+use crate::telemetry::{LogLevel, Recorder};
+use control::Shown;
+use window::Window;
 
 /// The listener for `/healthz`, `/readyz` and `/metrics`, open.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ impl Probes {
     }
 }
 
-/// The listener for `/status`, `/config` and `/reload`, open.
+/// The listener for `/status`, `/config`, `/reload` and `/log-level`, open.
 #[derive(Debug)]
 pub struct Control {
     bound: Socket,
@@ -82,7 +90,11 @@ impl Control {
     }
 
     /// Serves until `stop`.
-    pub async fn serve(self, engine: Arc<Engine>, stop: CancellationToken) {
-        serve::serve(self.bound, control::router(engine, self.token), stop).await;
+    pub async fn serve(self, engine: Arc<Engine>, recorder: Arc<Recorder>, level: LogLevel, stop: CancellationToken) {
+        let window = Arc::new(Window::new(Arc::clone(&recorder)));
+        let sampling = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&window).follow()));
+        let shown = Shown { engine, recorder, window, level };
+        serve::serve(self.bound, control::router(shown, self.token), stop).await;
+        drop(sampling);
     }
 }

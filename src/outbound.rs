@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::authn::issuer::CacheStatus;
 use crate::authn::{AuthnError, Issuer};
 use crate::clock::Timestamp;
 use crate::provider::{CallError, Deps, Provider, Refusal};
@@ -61,6 +62,10 @@ pub struct TokenStatus {
     pub expires_at: Option<Timestamp>,
     /// Why the last attempt failed, if it did; holds no token and no secret.
     pub last_error: Option<String>,
+    /// How full the cache of an exchange is.
+    pub cache: Option<CacheStatus>,
+    /// How many waited for a request to the provider that others had begun.
+    pub followers: u64,
 }
 
 /// What a trial brought: everything but the token.
@@ -238,12 +243,12 @@ impl TokenSource {
     /// For people.
     pub fn status(&self) -> TokenStatus {
         let requester = self.requester();
-        let (kind, expires_at) = match &self.kind {
-            Kind::Exchange(_) => ("exchange", None),
-            Kind::Own(own) => ("client_credentials", own.expires_at(requester.now())),
+        let (kind, expires_at, (cache, followers)) = match &self.kind {
+            Kind::Exchange(exchange) => ("exchange", None, exchange.seen()),
+            Kind::Own(own) => ("client_credentials", own.expires_at(requester.now()), (None, own.followers())),
         };
         let last_error = requester.last_error().map(|error| error.to_string());
-        TokenStatus { name: Arc::clone(&requester.spec.name), kind, expires_at, last_error }
+        TokenStatus { name: Arc::clone(&requester.spec.name), kind, expires_at, last_error, cache, followers }
     }
 
     fn requester(&self) -> &Requester {

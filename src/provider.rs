@@ -30,6 +30,9 @@ use health::Health;
 use places::Places;
 use spec::{ClientSpec, ProviderSpec};
 
+/// The grant type of RFC 8693 §2.1.
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 /// What running parts need from the process.
 #[derive(Clone, Debug)]
 pub struct Deps {
@@ -139,6 +142,16 @@ impl Endpoint {
         }
     }
 
+    /// What a call with this form is counted as: those to the token endpoint by what they ask for.
+    fn counted_as(self, form: &[(&str, &str)]) -> &'static str {
+        let grant = form.iter().find(|(name, _)| *name == "grant_type").map(|(_, grant)| *grant);
+        match (self, grant) {
+            (Self::Token, Some("client_credentials")) => "client_credentials",
+            (Self::Token, Some(TOKEN_EXCHANGE)) => "token_exchange",
+            (Self::Token | Self::Introspection, _) => self.name(),
+        }
+    }
+
     /// Whether a call that failed may be made again.
     const fn is_idempotent(self) -> bool {
         match self {
@@ -223,7 +236,7 @@ impl Provider {
             CallOutcome::Answered | CallOutcome::Refused | CallOutcome::Failed | CallOutcome::Broken => began.elapsed(),
         };
         let provider = &*self.spec.name;
-        self.deps.events.report(Event::ProviderCall { provider, endpoint: endpoint.name(), outcome, took });
+        self.deps.events.report(Event::ProviderCall { provider, endpoint: endpoint.counted_as(form), outcome, took });
         result
     }
 }

@@ -4,14 +4,18 @@
 //! subject, path, host or key id. `docs/metrics.md` lists every family.
 
 mod audit;
+mod calls;
 mod decisions;
 mod duration;
 mod exposition;
+mod latency;
+mod level;
 mod logging;
 mod metrics;
 mod names;
 mod panics;
 mod provider;
+mod seen;
 mod summary;
 
 use std::sync::Arc;
@@ -25,9 +29,12 @@ use crate::core::event::{Event, Events};
 use crate::core::reason::{Fault, Reason};
 use crate::core::request::Direction;
 use crate::core::trail::Work;
+use crate::engine::Status;
 pub use audit::{Asked, AuditError, FIELDS as AUDIT_FIELDS};
 use audit::{Audit, Facts};
 pub use exposition::Exposition;
+pub use latency::ProviderLatency;
+pub use level::{FilterError, LevelStatus, LogLevel};
 pub use logging::{LoggingError, init_logging};
 pub use metrics::InFlight;
 use metrics::Metrics;
@@ -59,6 +66,7 @@ impl Recorder {
     ///
     /// Where there is an audit log, it gets a line, with what is known of the request.
     pub fn decision(&self, answer: &Answer, took: Duration, asked: Option<&Asked<'_>>) {
+        self.metrics.calls.count(answer);
         let (id, reason) = (answer.decision_id, answer.reason);
         self.record(id, answer.rule.as_deref().map(|rule| &rule.name), reason, answer.trail.work, took, Instant::now);
         self.audit.write(id, reason, || Facts::of_answer(answer, took, asked));
@@ -138,7 +146,22 @@ impl Recorder {
 
     /// Every metric, as text.
     pub fn exposition(&self, format: Exposition) -> String {
-        exposition::encode(self.metrics.registry(), format)
+        exposition::encode(&[self.metrics.registry()], format)
+    }
+
+    /// As [`Recorder::exposition`], with what is to be seen of an engine at the moment: its caches, keys and providers.
+    pub fn exposition_with(&self, engine: &Status, format: Exposition) -> String {
+        exposition::encode(&[self.metrics.registry(), &seen::registry(engine)], format)
+    }
+
+    /// How many decisions there were for each reason, since the start.
+    pub fn reasons(&self) -> Vec<(Reason, u64)> {
+        self.metrics.decisions.by_reason()
+    }
+
+    /// How long calls to providers took since the start, the slowest first.
+    pub fn latencies(&self) -> Vec<ProviderLatency> {
+        self.metrics.providers.latencies.slowest()
     }
 }
 

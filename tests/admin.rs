@@ -11,6 +11,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use specs::{broken, config, deps, marked_rule, request, soon};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,10 +28,12 @@ use tollgate::listen::BindError;
 use tollgate::outbound::spec::{ClientCredentialsSpec, Grant, ProviderRef, TokenSpec};
 use tollgate::provider::spec::{BreakerSpec, ClientAuth, ClientSpec, ProviderSpec};
 use tollgate::secret::{Secret, SecretSource};
-use tollgate::telemetry::Recorder;
+use tollgate::telemetry::{LogLevel, Recorder};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TOKEN: &str = "correct-horse-battery-staple";
+
+type Filtering = tracing_subscriber::reload::Layer<tracing_subscriber::EnvFilter, tracing_subscriber::Registry>;
 
 struct Running {
     engine: Arc<Engine>,
@@ -37,6 +41,9 @@ struct Running {
     fault: Arc<Mutex<Option<&'static str>>>,
     probes: SocketAddr,
     control: SocketAddr,
+    level: LogLevel,
+    /// What `level` changes, as long as it is there.
+    filtering: Filtering,
     draining: CancellationToken,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -73,11 +80,13 @@ async fn running_with(tokens: Vec<TokenSpec>) -> Running {
     let probes = Probes::bind(free).await.unwrap();
     let control = Control::bind(&control_on(Address::Tcp(free))).await.unwrap();
     let addresses = (probes.bound().tcp_address().unwrap(), control.bound().tcp_address().unwrap());
+    let (filtering, level) = LogLevel::new("info").unwrap();
     let tasks = vec![
         tokio::spawn(probes.serve(engine.clone(), recorder.clone(), draining.clone(), stop.clone())),
-        tokio::spawn(control.serve(engine.clone(), stop.clone())),
+        tokio::spawn(control.serve(engine.clone(), recorder.clone(), level.clone(), stop.clone())),
     ];
-    Running { engine, recorder, fault, probes: addresses.0, control: addresses.1, draining, stop, tasks }
+    let (probes, control) = addresses;
+    Running { engine, recorder, fault, probes, control, level, filtering, draining, stop, tasks }
 }
 
 /// Status, head and body of the answer to these bytes, read until the peer closes.
@@ -182,6 +191,106 @@ async fn control_tells_what_serves() {
     assert_eq!(command(&running, "GET", "/nothing").await.0, 404);
 }
 
+const BROWSER: &str = "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+#[tokio::test]
+async fn browsers_get_a_page_and_programs_json() {
+    let running = running().await;
+    for _ in 0..3 {
+        let answer = running.engine.check(request("/"), soon()).await;
+        running.recorder.decision(&answer, Duration::from_micros(5));
+    }
+    let (status, head, body) = ask(running.control, "GET", "/status", &["host: localhost", BROWSER]).await;
+    assert_eq!(status, 200);
+    for part in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "vary: accept",
+    ] {
+        assert!(head.contains(part), "{part} in {head}");
+    }
+    for part in ["<title>Tollgate status</title>", "allowed_anonymous", "c0ffee", "/etc/tollgate/policy.yaml"] {
+        assert!(body.contains(part), "{part} in {body}");
+    }
+    assert!(!body.contains("<script") && !body.contains("src=") && !body.contains("href="), "{body}");
+    for accept in ["accept: */*", "accept: application/json, text/html", "accept: application/json", "x-none: 1"] {
+        let (_, head, body) = ask(running.control, "GET", "/status", &["host: localhost", accept]).await;
+        assert!(head.contains("content-type: application/json"), "{accept}: {head}");
+        let told: Value = serde_json::from_str(&body).unwrap();
+        let top = &told["reasons"]["top"][0];
+        assert_eq!((&top["reason"], &top["since_start"]), (&"allowed_anonymous".into(), &3.into()), "{told}");
+        assert_eq!(told["log_level"]["filter"], "info");
+    }
+}
+
+#[tokio::test]
+async fn what_a_file_says_cannot_speak_html() {
+    let running = running().await;
+    *running.fault.lock().unwrap() = Some("unknown key `</pre><script>alert(1)</script>`");
+    assert_eq!(command(&running, "POST", "/reload").await.0, 422);
+    let (_, _, body) = ask(running.control, "GET", "/status", &["host: localhost", BROWSER]).await;
+    assert!(body.contains("&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;"), "{body}");
+    assert!(!body.contains("<script"), "{body}");
+}
+
+#[tokio::test]
+async fn the_log_level_changes_while_it_runs() {
+    let running = running().await;
+    let (_, _, body) = ask(running.control, "GET", "/log-level", &["host: localhost"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["filter"], "info");
+    let (status, body) = command(&running, "PUT", "/log-level?filter=info,tollgate::authn%3Ddebug").await;
+    assert_eq!((status, &body["filter"], &body["then"]), (200, &"info,tollgate::authn=debug".into(), &Value::Null));
+    let (status, body) = command(&running, "PUT", "/log-level?filter=trace&for=10m").await;
+    assert_eq!((status, &body["then"]), (200, &"info,tollgate::authn=debug".into()), "{body}");
+    assert!((590..=600).contains(&body["seconds_left"].as_u64().unwrap()), "{body}");
+    for (query, said) in [
+        ("?filter=tollgate%3Dloud", "`filter` is not a log filter"),
+        ("?filter=", "empty"),
+        ("", "write `?filter=FILTER`"),
+        ("?filter=info&fro=10m", "write `?filter=FILTER`"),
+        ("?filter=info&for=soon", "`for` is not a time"),
+        ("?filter=info&for=0s", "more than nothing"),
+        ("?filter=info&for=2days", "at most a day"),
+    ] {
+        let (status, body) = command(&running, "PUT", &format!("/log-level{query}")).await;
+        assert_eq!(status, 400, "{query}");
+        assert!(body["error"].as_str().unwrap().contains(said), "{query}: {body}");
+    }
+    assert_eq!(running.level.status().filter, "trace", "what is refused changes nothing");
+    drop(running.filtering);
+}
+
+/// Debian's Chromium, where it is on the PATH: it must find nothing to complain of and show the page to its end. CI
+/// installs it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_browser_shows_the_page() {
+    let Some(chromium) = chromium() else {
+        assert!(std::env::var_os("TOLLGATE_NEEDS_CHROMIUM").is_none(), "chromium is not on the PATH");
+        return;
+    };
+    let running = running().await;
+    *running.fault.lock().unwrap() = Some("unknown key `<img src=x onerror=document.title=7>`");
+    assert_eq!(command(&running, "POST", "/reload").await.0, 422);
+    let folder = tempfile::tempdir().unwrap();
+    let mut browser = tokio::process::Command::new(chromium);
+    browser.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
+    browser.args(["--enable-logging=stderr", "--v=0", "--window-size=360,740", "--dump-dom"]);
+    browser.arg(format!("--user-data-dir={}", folder.path().display()));
+    browser.arg(format!("http://{}/status", running.control)).kill_on_drop(true);
+    let done = timeout(Duration::from_secs(60), browser.output()).await.expect("an end").unwrap();
+    let (page, said) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr).into_owned());
+    assert!(page.contains("<title>Tollgate status</title>") && page.contains("Files</h2>"), "{page}\n{said}");
+    assert!(page.contains("&lt;img src=x onerror=document.title=7&gt;") && !page.contains("<img"), "{page}");
+    assert!(!said.contains("Content Security Policy"), "the page does not break its own policy: {said}");
+}
+
+fn chromium() -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("chromium")).find(|file| file.is_file())
+}
+
 /// One token by client_credentials, whose provider refuses connections.
 fn unreachable_token(secret: &std::path::Path) -> TokenSpec {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -242,7 +351,7 @@ async fn providers_and_tokens_are_told_to_operators_whole_and_to_strangers_in_pa
 }
 
 #[tokio::test]
-async fn control_wants_the_token_everywhere() {
+async fn control_wants_the_token_for_the_policy_and_for_whatever_changes_something() {
     let running = running().await;
     let right = format!("authorization: Bearer {TOKEN}");
     let longer = format!("authorization: Bearer {TOKEN}x");
@@ -259,20 +368,57 @@ async fn control_wants_the_token_everywhere() {
         &[&bare],
         &[&right, &right],
     ];
-    for (method, path) in
-        [("GET", "/status"), ("GET", "/config"), ("POST", "/reload"), ("GET", "/nothing"), ("PUT", "/")]
-    {
+    for (method, path) in [
+        ("GET", "/config"),
+        ("POST", "/reload"),
+        ("PUT", "/log-level?filter=trace"),
+        ("POST", "/status"),
+        ("GET", "/nothing"),
+        ("GET", "/status/"),
+        ("GET", "/%73tatus"),
+        ("PUT", "/"),
+    ] {
         for headers in wrong {
             let headers = [&["host: 127.0.0.1"], headers].concat();
             let (status, head, body) = ask(running.control, method, path, &headers).await;
             assert_eq!(status, 401, "{method} {path} {headers:?}");
-            assert!(head.contains("www-authenticate: bearer "), "{head}");
+            assert!(head.contains("www-authenticate: bearer ") && head.contains("www-authenticate: basic "), "{head}");
             assert!(!body.contains(TOKEN) && !body.contains("c0ffee"), "{body}");
         }
     }
     assert_eq!(running.engine.snapshot().generation(), 1, "nothing was reloaded");
+    assert_eq!(running.level.status().filter, "info", "nothing was changed");
     let lower_case = format!("authorization: bearer {TOKEN}");
-    assert_eq!(ask(running.control, "GET", "/status", &["host: [::1]:9", &lower_case]).await.0, 200);
+    assert_eq!(ask(running.control, "GET", "/config", &["host: [::1]:9", &lower_case]).await.0, 200);
+    for headers in wrong.iter().skip(1) {
+        let headers = [&["host: 127.0.0.1"], *headers].concat();
+        assert_eq!(
+            ask(running.control, "GET", "/status", &headers).await.0,
+            401,
+            "a wrong one is no none: {headers:?}"
+        );
+    }
+    for path in ["/status", "/log-level"] {
+        assert_eq!(ask(running.control, "GET", path, &["host: 127.0.0.1"]).await.0, 200, "{path}");
+    }
+}
+
+/// Browsers ask for a name and a password, and send both.
+#[tokio::test]
+async fn a_browser_may_send_the_token_as_a_password() {
+    let running = running().await;
+    let basic = |pair: String| format!("authorization: Basic {}", STANDARD.encode(pair));
+    for (credentials, want) in [
+        (basic(format!("anybody:{TOKEN}")), 200),
+        (basic(format!(":{TOKEN}")), 200),
+        (basic(format!("{TOKEN}:")), 401),
+        (basic(TOKEN.to_owned()), 401),
+        (basic(format!("anybody:{TOKEN}x")), 401),
+        ("authorization: Basic %%%".to_owned(), 401),
+    ] {
+        let headers = ["host: localhost", &credentials];
+        assert_eq!(ask(running.control, "GET", "/config", &headers).await.0, want, "{credentials}");
+    }
 }
 
 #[tokio::test]
@@ -300,8 +446,15 @@ async fn control_is_not_for_web_pages() {
     let no_host: &[&str] = &[&token];
     let origin: &[&str] = &["host: localhost", "origin: http://localhost", &token];
     let null_origin: &[&str] = &["host: localhost", "origin: null", &token];
-    for headers in [two_hosts, no_host, origin, null_origin] {
+    let cross_site: &[&str] = &["host: localhost", "sec-fetch-site: cross-site", &token];
+    let same_site: &[&str] = &["host: localhost", "sec-fetch-site: same-site", &token];
+    for headers in [two_hosts, no_host, origin, null_origin, cross_site, same_site] {
         assert_eq!(ask(running.control, "POST", "/reload", headers).await.0, 403, "{headers:?}");
+        assert_eq!(ask(running.control, "GET", "/status", headers).await.0, 403, "reading as well: {headers:?}");
+    }
+    for typed in ["none", "same-origin"] {
+        let headers = ["host: localhost", &format!("sec-fetch-site: {typed}")];
+        assert_eq!(ask(running.control, "GET", "/status", &headers).await.0, 200, "{typed}");
     }
     let absolute = ask(running.control, "POST", "http://evil.example/reload", &["host: localhost", &token]).await;
     assert_eq!(absolute.0, 403);
@@ -374,7 +527,8 @@ async fn control_listens_where_nobody_else_reaches_it() {
     let found = std::fs::metadata(&path).unwrap();
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o777, 0o600);
-    tokio::spawn(control.serve(running.engine.clone(), running.stop.clone()));
+    let (recorder, level) = (running.recorder.clone(), running.level.clone());
+    tokio::spawn(control.serve(running.engine.clone(), recorder, level, running.stop.clone()));
     for (token, want) in [(TOKEN, 200), ("wrong", 401)] {
         let request = format!(
             "GET /status HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"

@@ -1,82 +1,124 @@
-//! `/status`, `/config` and `/reload`, for who has the token.
+//! `/status`, `/config`, `/reload` and `/log-level`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::uri::Authority;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::render;
+use super::guard::guard;
+use super::window::Window;
+use super::{page, render};
 use crate::engine::Engine;
 use crate::secret::Secret;
+use crate::telemetry::{LogLevel, Recorder};
 
-pub(super) fn router(engine: Arc<Engine>, token: Secret) -> Router {
+/// Longest time for which a level may be changed and then come back.
+const LONGEST_CHANGE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is shown and changed.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) engine: Arc<Engine>,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) window: Arc<Window>,
+    pub(super) level: LogLevel,
+}
+
+impl Shown {
+    fn status(&self) -> Value {
+        let mut status = render::status(&self.engine.status());
+        if let Some(members) = status.as_object_mut() {
+            members.insert("reasons".to_owned(), render::reasons(&self.window.reasons(Instant::now())));
+            members.insert("slowest_providers".to_owned(), render::latencies(&self.recorder.latencies()));
+            members.insert("log_level".to_owned(), render::level(&self.level.status()));
+        }
+        status
+    }
+}
+
+pub(super) fn router(shown: Shown, token: Secret) -> Router {
     Router::new()
-        .route(
-            "/status",
-            get(|State(engine): State<Arc<Engine>>| async move { Json(render::status(&engine.status())) }),
-        )
+        .route("/status", get(status))
         .route("/config", get(config))
         .route("/reload", post(reload))
-        .with_state(engine)
+        .route("/log-level", get(level).put(set_level))
+        .with_state(shown)
         .layer(middleware::from_fn_with_state(Arc::new(token), guard))
 }
 
-async fn config(State(engine): State<Arc<Engine>>) -> Response {
-    Json(render::config(&engine.snapshot())).into_response()
+async fn status(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    let vary = (VARY, "accept");
+    if !wants_page(&headers) {
+        return ([vary], Json(shown.status())).into_response();
+    }
+    let security = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, page::security_policy()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        vary,
+    ];
+    (security, page::page(&shown.status())).into_response()
 }
 
-async fn reload(State(engine): State<Arc<Engine>>) -> Response {
-    match engine.reload().await {
-        Ok(_) => Json(render::status(&engine.status())).into_response(),
-        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, Json(render::status(&engine.status()))).into_response(),
+/// Whether this is a browser: it names HTML, and no JSON before it.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|value| value.split(',')).map(|item| item.split(';').next().unwrap_or("").trim());
+    kinds.find(|kind| ["text/html", "application/json"].contains(kind)) == Some("text/html")
+}
+
+async fn config(State(shown): State<Shown>) -> Response {
+    Json(render::config(&shown.engine.snapshot())).into_response()
+}
+
+async fn reload(State(shown): State<Shown>) -> Response {
+    match shown.engine.reload().await {
+        Ok(_) => Json(shown.status()).into_response(),
+        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, Json(shown.status())).into_response(),
     }
 }
 
-/// Stands before every route and before what is no route.
-async fn guard(State(token): State<Arc<Secret>>, request: Request, next: Next) -> Response {
-    // A web page can make a browser on this machine send requests here, and can give loopback a name of its own
-    // (DNS rebinding). Neither gets as far as the token.
-    if request.headers().contains_key(ORIGIN) {
-        return (StatusCode::FORBIDDEN, "requests from web pages are refused\n").into_response();
-    }
-    if !names_this_host(&request) {
-        return (StatusCode::FORBIDDEN, "ask for `localhost` or a loopback address\n").into_response();
-    }
-    if !holds_token(request.headers(), &token) {
-        let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"tollgate control\"")];
-        return (StatusCode::UNAUTHORIZED, challenge, "the control token is required\n").into_response();
-    }
-    next.run(request).await
+async fn level(State(shown): State<Shown>) -> Response {
+    Json(render::level(&shown.level.status())).into_response()
 }
 
-/// Whether every name that the request gives its server is loopback's, and there is exactly one `Host`.
-fn names_this_host(request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-    let host = Authority::try_from(host.as_bytes()).ok();
-    host.as_ref().is_some_and(is_loopback) && request.uri().authority().is_none_or(is_loopback)
+/// What is asked of `PUT /log-level`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    filter: String,
+    r#for: Option<String>,
 }
 
-fn is_loopback(authority: &Authority) -> bool {
-    let host = authority.host();
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    let user = authority.as_str().contains('@');
-    !user && (host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
-}
-
-/// Whether there is exactly one credential and it is the token, compared in constant time.
-fn holds_token(headers: &HeaderMap, token: &Secret) -> bool {
-    let mut credentials = headers.get_all(AUTHORIZATION).iter();
-    let (Some(credential), None) = (credentials.next(), credentials.next()) else { return false };
-    let Some((scheme, presented)) = credential.to_str().ok().and_then(|text| text.split_once(' ')) else {
-        return false;
+async fn set_level(State(shown): State<Shown>, change: Result<Query<Change>, QueryRejection>) -> Response {
+    let refused = |why: String| (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response();
+    let Ok(Query(change)) = change else {
+        return refused("write `?filter=FILTER`, and `&for=10m` where it is to end by itself".to_owned());
     };
-    scheme.eq_ignore_ascii_case("bearer") && !presented.is_empty() && Secret::new(presented) == *token
+    let time = match change.r#for.as_deref().map(humantime::parse_duration) {
+        Some(Err(error)) => return refused(format!("`for` is not a time such as `10m`: {error}")),
+        Some(Ok(time)) if time.is_zero() || time > LONGEST_CHANGE => {
+            return refused("`for` has to be more than nothing and at most a day".to_owned());
+        }
+        Some(Ok(time)) => Some(time),
+        None => None,
+    };
+    if let Err(error) = shown.level.set(&change.filter, time) {
+        return refused(format!("`filter` is {error}"));
+    }
+    tracing::info!(filter = change.filter, for_seconds = time.map(|time| time.as_secs()), "the log level was changed");
+    Json(render::level(&shown.level.status())).into_response()
 }

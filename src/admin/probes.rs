@@ -41,5 +41,6 @@ async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let open_metrics = accept.map(Exposition::accepted).any(|format| format == Exposition::OpenMetrics);
     let format = if open_metrics { Exposition::OpenMetrics } else { Exposition::Prometheus };
-    ([(CONTENT_TYPE, format.content_type())], shared.recorder.exposition(format)).into_response()
+    ([(CONTENT_TYPE, format.content_type())], shared.recorder.exposition_with(&shared.engine.status(), format))
+        .into_response()
 }

@@ -4,9 +4,18 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::mask::masked;
+use super::window::Seen;
+use crate::authn::issuer::CacheStatus;
 use crate::clock::Timestamp;
 use crate::config::Source;
 use crate::engine::{NamedProvider, Readiness, Snapshot, Status};
+use crate::telemetry::{LevelStatus, ProviderLatency};
+
+/// Reasons that are told; there are some dozens, and few of them matter at one time.
+const TOP_REASONS: usize = 10;
+/// Endpoints of providers that are told.
+const SLOWEST_PROVIDERS: usize = 10;
 
 /// For `/readyz`: counts and places, no message and no address. A configuration's error message may quote what is in
 /// the file, and an issuer's what is in the network.
@@ -73,7 +82,9 @@ pub(super) fn status(status: &Status) -> Value {
                 "last_success": issuer.keys.last_success.map(time),
                 "age_seconds": issuer.age.map(|age| age.as_secs()),
                 "expired": issuer.keys.expired,
+                "max_age_seconds": issuer.keys.max_age.map(|age| age.as_secs()),
                 "last_error": issuer.keys.last_error,
+                "cache": cache(issuer.cache),
             })
         })
         .collect();
@@ -122,6 +133,7 @@ fn tokens(status: &Status) -> Vec<Value> {
             "kind": token.kind,
             "expires_at": token.expires_at.map(time),
             "last_error": token.last_error,
+            "cache": cache(token.cache),
         })
     });
     shown.collect()
@@ -132,7 +144,58 @@ pub(super) fn config(snapshot: &Snapshot) -> Value {
     json!({
         "generation": snapshot.generation(),
         "sources": sources(snapshot.sources()),
-        "config": snapshot.document(),
+        "config": masked(snapshot.document()),
+    })
+}
+
+/// Why decisions were as they were, most frequent first.
+pub(super) fn reasons((seen, lately): &(Vec<Seen>, Duration)) -> Value {
+    let one = |seen: &Seen| {
+        json!({
+            "reason": seen.reason.code(),
+            "allows": seen.reason.allows(),
+            "fault": seen.reason.fault().as_str(),
+            "last_minute": seen.lately,
+            "since_start": seen.in_all,
+        })
+    };
+    json!({ "seconds": lately.as_secs(), "top": seen.iter().take(TOP_REASONS).map(one).collect::<Vec<Value>>() })
+}
+
+/// How long calls to providers took, the slowest first.
+pub(super) fn latencies(latencies: &[ProviderLatency]) -> Value {
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    let one = |latency: &ProviderLatency| {
+        json!({
+            "provider": &*latency.provider,
+            "endpoint": latency.endpoint,
+            "calls": latency.calls,
+            "mean_ms": (millis(latency.mean) * 100.0).round() / 100.0,
+            "p50_ms_at_most": latency.p50.map(millis),
+            "p99_ms_at_most": latency.p99.map(millis),
+        })
+    };
+    latencies.iter().take(SLOWEST_PROVIDERS).map(one).collect()
+}
+
+/// Which log lines are written.
+pub(super) fn level(level: &LevelStatus) -> Value {
+    let then = level.then.as_ref();
+    json!({
+        "filter": level.filter,
+        "then": then.map(|(filter, _)| filter),
+        "seconds_left": then.map(|(_, left)| left.as_secs()),
+    })
+}
+
+fn cache(cache: Option<CacheStatus>) -> Option<Value> {
+    cache.map(|cache| {
+        json!({
+            "entries": cache.entries,
+            "bytes": cache.bytes,
+            "max_bytes": cache.max_bytes,
+            "evictions": cache.evictions,
+        })
     })
 }
 

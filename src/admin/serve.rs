@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,12 +35,15 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Pause after a failed accept: where descriptors have run out, trying again at once is a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Least time between two log lines about that.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Serves until `stop`, then lets answers under way end.
 pub(super) async fn serve(bound: Socket, router: Router, stop: CancellationToken) {
     let router = router.layer(middleware::from_fn(bounded));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
+    let (mut said, mut failures) = (None, 0_u64);
     loop {
         let next = async {
             let slot = Arc::clone(&slots).acquire_owned().await.map_err(io::Error::other)?;
@@ -58,7 +62,12 @@ pub(super) async fn serve(bound: Socket, router: Router, stop: CancellationToken
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection to an administrative listener could not be accepted");
+                failures += 1;
+                // Where descriptors have run out it fails ten times a second.
+                if said.is_none_or(|at: Instant| at.elapsed() >= SAY_AGAIN) {
+                    tracing::warn!(%error, failures, "connections to an administrative listener are not accepted");
+                    (said, failures) = (Some(Instant::now()), 0);
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -10,11 +10,13 @@
 //! asks for stale ones.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{self, Context, SHA256};
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use super::claims;
 use super::keys::KeySet;
@@ -30,12 +32,27 @@ pub(super) const EARLIER: Duration = Duration::from_millis(500);
 /// One issuer's cache.
 #[derive(Debug)]
 pub(super) struct TokenCache {
-    entries: Cache<Key, Entry, Weight>,
+    entries: Cache<Key, Entry, Weight, DefaultHashBuilder, Displaced>,
+    max_bytes: u64,
+    displaced: Displaced,
     /// For tokens that are verified by their signature.
     max_age: Duration,
     /// For those that their issuer was asked about: fresh, and stale beyond that.
     answers: (Duration, Duration),
     leeway: Duration,
+}
+
+/// How full a cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// What it holds, expired entries included that nobody has asked for since.
+    pub entries: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// What they may take.
+    pub max_bytes: u64,
+    /// Entries that gave way to others since it was made.
+    pub evictions: u64,
 }
 
 /// A digest of everything that an issuer's configuration says.
@@ -103,12 +120,14 @@ impl TokenCache {
             .ghost_allocation(0.0)
             .build()
             .ok()?;
-        let entries = Cache::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let displaced = Displaced::default();
+        let entries = Cache::with_options(options, Weight, DefaultHashBuilder::default(), displaced.clone());
         // Tables that grow copy themselves while requests wait. What is reserved takes no memory before it is used.
         entries.reserve(room);
         let max_age = spec.cache.max_age;
         let answers = spec.introspection.as_ref().map(|how| (how.active_for.min(max_age), how.stale_for));
-        Some(Self { entries, max_age, answers: answers.unwrap_or_default(), leeway: spec.leeway })
+        let max_bytes = spec.cache.max_bytes;
+        Some(Self { entries, max_bytes, displaced, max_age, answers: answers.unwrap_or_default(), leeway: spec.leeway })
     }
 
     /// The valid token with this digest, if it is known and as good as if it were validated now. Without `keys`, only
@@ -167,9 +186,39 @@ impl TokenCache {
         self.entries.remove(key);
     }
 
+    /// How full it is.
+    pub(super) fn status(&self) -> CacheStatus {
+        CacheStatus {
+            entries: u64::try_from(self.entries.len()).unwrap_or(u64::MAX),
+            bytes: self.entries.weight(),
+            max_bytes: self.max_bytes,
+            evictions: self.displaced.count.load(Ordering::Relaxed),
+        }
+    }
+
     #[cfg(test)]
     fn settle(&self) -> (u64, u64) {
         (self.entries.len() as u64, self.entries.weight())
+    }
+}
+
+/// Counts entries that give way to others, and does with them what the cache does by itself.
+#[derive(Clone, Debug, Default)]
+struct Displaced {
+    count: Arc<AtomicU64>,
+    usual: DefaultLifecycle<Key, Entry>,
+}
+
+impl Lifecycle<Key, Entry> for Displaced {
+    type RequestState = <DefaultLifecycle<Key, Entry> as Lifecycle<Key, Entry>>::RequestState;
+
+    fn begin_request(&self) -> Self::RequestState {
+        self.usual.begin_request()
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, key: Key, entry: Entry) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.usual.on_evict(state, key, entry);
     }
 }
 

@@ -136,6 +136,11 @@ impl Introspector {
         })
     }
 
+    /// How many waited for a question that others had asked.
+    pub(super) fn followers(&self) -> u64 {
+        self.flights.followers()
+    }
+
     /// Why the token was refused lately, if it was.
     pub(super) fn refusal(&self, key: &Key, now: Timestamp) -> Option<AuthnError> {
         self.memory.refusal(key, now)

@@ -26,6 +26,7 @@ use crate::core::trail::Work;
 use crate::provider::Provider;
 use crate::turns::{Overloaded, Place, Turns};
 
+pub use super::cache::CacheStatus;
 pub use super::explain::{Report, explain};
 pub use super::introspection::Trial;
 
@@ -116,6 +117,16 @@ impl Issuer {
     /// Its keys.
     pub fn keys(&self) -> &KeyStore {
         &self.keys
+    }
+
+    /// How full its cache of validated tokens is, where it has one.
+    pub fn cache(&self) -> Option<CacheStatus> {
+        self.cache.as_ref().map(|cache| cache.status())
+    }
+
+    /// How many waited for a question to the issuer that others had asked, where it is asked at all.
+    pub fn introspection_followers(&self) -> Option<u64> {
+        self.introspector.as_ref().map(|introspector| introspector.followers())
     }
 
     /// Its endpoints, where the configuration has any: for introspection, and for tokens that are obtained there.

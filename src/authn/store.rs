@@ -48,6 +48,8 @@ pub struct KeyStatus {
     pub last_error: Option<String>,
     /// Whether they are too old to be used.
     pub expired: bool,
+    /// How old they may become, where there is a limit: there is none for files.
+    pub max_age: Option<Duration>,
 }
 
 /// An issuer's key set over time.
@@ -144,6 +146,11 @@ impl KeyStore {
     /// Waits for first keys, at most this long. Whether they are there.
     pub async fn wait(&self, limit: Duration) -> bool {
         self.slot.wait(limit).await
+    }
+
+    /// How many waited for a fetch that others had called for.
+    pub fn followers(&self) -> u64 {
+        self.remote.as_ref().map_or(0, |remote| remote.followers())
     }
 
     /// For people.

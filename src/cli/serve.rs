@@ -27,7 +27,7 @@ use crate::engine::Engine;
 use crate::grpc::{Health, Server};
 use crate::listen::BindError;
 use crate::net::HttpClient;
-use crate::telemetry::{self, Recorder};
+use crate::telemetry::{self, LogLevel, Recorder};
 use signals::{Signals, Told};
 
 /// Put a configuration into service
@@ -63,14 +63,14 @@ pub(super) struct ServeArgs {
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
-    telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
+    let level = telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
     telemetry::log_panics();
     let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
     let runtime = runtime(arguments.threads).map_err(cannot_start)?;
     let served = runtime.block_on(async {
         // Caught from the first moment: a signal during the start ends it in the same way.
         let signals = Signals::catch().map_err(cannot_start)?;
-        serve(&arguments.config.path(), signals).await
+        serve(&arguments.config.path(), signals, level).await
     });
     // A file system that hangs does not keep the process.
     runtime.shutdown_timeout(LAST_WAIT);
@@ -87,7 +87,7 @@ fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
     runtime.worker_threads(threads.get()).enable_all().build()
 }
 
-async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
+async fn serve(path: &Path, mut signals: Signals, level: LogLevel) -> Result<Exit, Failure> {
     let recorder = Arc::new(Recorder::default());
     let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::<Recorder>::clone(&recorder));
     let engine = tokio::select! {
@@ -97,7 +97,7 @@ async fn serve(path: &Path, mut signals: Signals) -> Result<Exit, Failure> {
     open_audit(&engine, &recorder).await?;
     let spec = engine.server().clone();
     let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
-    let mut admin = serve_admin(&spec, &engine, &recorder, &draining, &stop).await?;
+    let mut admin = serve_admin(&spec, &engine, &recorder, level, &draining, &stop).await?;
     let server = Server::bind(&spec).await.map_err(|error| Failure::NotRun(error.to_string()))?;
     say_where(&spec, &server);
     let health = Health::new();
@@ -166,6 +166,7 @@ async fn serve_admin(
     spec: &ServerSpec,
     engine: &Arc<Engine>,
     recorder: &Arc<Recorder>,
+    level: LogLevel,
     draining: &CancellationToken,
     stop: &CancellationToken,
 ) -> Result<JoinSet<()>, Failure> {
@@ -179,7 +180,7 @@ async fn serve_admin(
     if let Some(listener) = &spec.control {
         let control = Control::bind(listener).await.map_err(refused)?;
         tracing::info!(address = place(&listener.address, control.bound().tcp_address()), "control listener");
-        tasks.spawn(control.serve(Arc::clone(engine), stop.clone()));
+        tasks.spawn(control.serve(Arc::clone(engine), Arc::clone(recorder), level, stop.clone()));
     }
     Ok(tasks)
 }

@@ -58,7 +58,7 @@ pub enum Event<'a> {
     ProviderCall {
         /// The provider's name: that of its issuer or token in the configuration.
         provider: &'a str,
-        /// `introspection`, `token` or `metadata`.
+        /// `introspection`, `token_exchange`, `client_credentials` or `metadata`: `token` where a call asks for neither.
         endpoint: &'static str,
         /// How it ended.
         outcome: CallOutcome,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{LoadError, Snapshot};
 use crate::authn::Issuer;
+use crate::authn::issuer::CacheStatus;
 use crate::authn::spec::KeySource;
 use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
@@ -46,6 +47,12 @@ pub struct IssuerStatus {
     pub age: Option<Duration>,
     /// It has no keys and needs none: its tokens are opaque.
     pub keyless: bool,
+    /// How full its cache of validated tokens is, where it has one.
+    pub cache: Option<CacheStatus>,
+    /// How many waited for a fetch of keys that others had called for.
+    pub key_followers: u64,
+    /// How many waited for a question to it that others had asked, where it is asked.
+    pub introspection_followers: Option<u64>,
 }
 
 /// A provider at one time.
@@ -86,7 +93,15 @@ impl Status {
             let keys = issuer.keys().status();
             let age = keys.last_success.map(|at| now.since(at));
             let keyless = matches!(issuer.spec().keys, KeySource::None);
-            IssuerStatus { name: Arc::clone(&issuer.spec().name), keys, age, keyless }
+            IssuerStatus {
+                name: Arc::clone(&issuer.spec().name),
+                keys,
+                age,
+                keyless,
+                cache: issuer.cache(),
+                key_followers: issuer.keys().followers(),
+                introspection_followers: issuer.introspection_followers(),
+            }
         };
         let provider = |provider: &Arc<Provider>| NamedProvider {
             name: Arc::clone(&provider.spec().name),

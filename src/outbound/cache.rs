@@ -1,16 +1,19 @@
 //! Exchanged tokens, for a while: bounded in bytes, and judged again by the wall clock on every hit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use moka::Expiry;
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use super::requester::{Granted, Requester};
 use super::spec::{ExchangeCacheSpec, TokenType};
 use super::subject::{OwnSubject, Subject};
 use crate::authn::AuthnError;
+use crate::authn::issuer::CacheStatus;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -72,6 +75,7 @@ pub(super) struct ExchangeCache {
     /// `None` where the configuration gives it no room or no time.
     tokens: Option<Cache<Key, Arc<Entry>>>,
     refusals: Cache<Key, AuthnError>,
+    evictions: Arc<AtomicU64>,
     spec: ExchangeCacheSpec,
 }
 
@@ -86,15 +90,23 @@ struct Entry {
 
 impl ExchangeCache {
     pub(super) fn new(spec: &ExchangeCacheSpec) -> Self {
+        let evictions = Arc::new(AtomicU64::new(0));
         let used = spec.max_bytes > 0 && !spec.max_age.is_zero();
         let tokens = used.then(|| {
             let weigher = |_: &Key, entry: &Arc<Entry>| {
                 u32::try_from(entry.token.expose().len().saturating_add(OVERHEAD)).unwrap_or(u32::MAX)
             };
-            Cache::builder().max_capacity(spec.max_bytes).weigher(weigher).expire_after(TimeToLive).build()
+            let evictions = Arc::clone(&evictions);
+            let evicted = move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    evictions.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            let cache = Cache::builder().max_capacity(spec.max_bytes).weigher(weigher).expire_after(TimeToLive);
+            cache.eviction_listener(evicted).build()
         });
         let refusals = Cache::builder().max_capacity(MAX_REFUSALS).time_to_live(REFUSED_FOR).build();
-        Self { tokens, refusals, spec: spec.clone() }
+        Self { tokens, refusals, evictions, spec: spec.clone() }
     }
 
     /// The token that an earlier exchange brought, if it is as good as a new one.
@@ -129,6 +141,17 @@ impl ExchangeCache {
     /// Remembers a refusal for a moment.
     pub(super) fn refuse(&self, key: Key, error: AuthnError) {
         self.refusals.insert(key, error);
+    }
+
+    /// How full it is, where there is room for anything.
+    pub(super) fn status(&self) -> Option<CacheStatus> {
+        let tokens = self.tokens.as_ref()?;
+        Some(CacheStatus {
+            entries: tokens.entry_count(),
+            bytes: tokens.weighted_size(),
+            max_bytes: self.spec.max_bytes,
+            evictions: self.evictions.load(Ordering::Relaxed),
+        })
     }
 
     #[cfg(test)]

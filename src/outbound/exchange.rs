@@ -10,6 +10,7 @@ use super::requester::{Cause, Failed, Granted, Requester};
 use super::spec::{ExchangeSpec, TokenType};
 use super::subject::{OwnSubject, Subject};
 use crate::authn::AuthnError;
+use crate::authn::issuer::CacheStatus;
 use crate::clock::Timestamp;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
@@ -89,6 +90,11 @@ impl Exchange {
                 Err(failed.error)
             }
         }
+    }
+
+    /// How full its cache is, and how many waited for an exchange that others had begun.
+    pub(super) fn seen(&self) -> (Option<CacheStatus>, u64) {
+        (self.cache.status(), self.flights.followers())
     }
 
     /// An exchange aside from the cache, of which nobody else is told.

@@ -107,6 +107,11 @@ impl Own {
         self.current.store(other.current.load_full());
     }
 
+    /// How many waited for a request that others had begun.
+    pub(super) fn followers(&self) -> u64 {
+        self.flights.followers()
+    }
+
     /// The token, at once where there is one.
     pub(super) async fn obtain(self: &Arc<Self>, now: Timestamp) -> Result<Secret, AuthnError> {
         if let Some(current) = self.valid(now) {

@@ -2,6 +2,7 @@
 //! chooses neither audience nor scope (RFC 9700 §2.3).
 
 use super::spec::{Grant, TokenSpec, TokenType};
+use crate::provider::TOKEN_EXCHANGE;
 
 /// The form of a token request. The client's authentication comes on top.
 pub(super) struct Form<'f> {
@@ -16,7 +17,7 @@ impl<'f> Form<'f> {
         match &spec.grant {
             Grant::ClientCredentials(_) => pairs.push(("grant_type", "client_credentials")),
             Grant::Exchange(exchange) => {
-                pairs.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
+                pairs.push(("grant_type", TOKEN_EXCHANGE));
                 pairs.push(("subject_token", subject.unwrap_or_default()));
                 pairs.push(("subject_token_type", exchange.subject_token_type.urn()));
                 if let Some(wanted) = exchange.requested_token_type {

@@ -5,28 +5,34 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 /// The work that is under way, by key.
-pub struct Flights<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
+pub struct Flights<K, V> {
+    map: Arc<Mutex<Map<K, V>>>,
+    followers: AtomicU64,
+}
+
+type Map<K, V> = HashMap<K, watch::Receiver<Option<V>>>;
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self { map: Arc::default(), followers: AtomicU64::new(0) }
     }
 }
 
 impl<K, V> fmt::Debug for Flights<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Flights").field(&lock(&self.0).len()).finish()
+        f.debug_tuple("Flights").field(&lock(&self.map).len()).finish()
     }
 }
 
 /// Takes its key out of the map when the work has ended, however it ended.
 struct Landing<K: Eq + Hash, V> {
-    map: Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>,
+    map: Arc<Mutex<Map<K, V>>>,
     key: K,
 }
 
@@ -62,14 +68,15 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut map = lock(&self.0);
+        let mut map = lock(&self.map);
         if let Some(under_way) = map.get(&key) {
+            self.followers.fetch_add(1, Ordering::Relaxed);
             return Flight(under_way.clone());
         }
         let (result, waiting) = watch::channel(None);
         map.insert(key.clone(), waiting.clone());
         drop(map);
-        let landing = Landing { map: Arc::clone(&self.0), key };
+        let landing = Landing { map: Arc::clone(&self.map), key };
         let work = work();
         tokio::spawn(async move {
             let landing = landing;
@@ -83,7 +90,12 @@ where
 
     /// Whether work for this key is under way.
     pub fn is_under_way(&self, key: &K) -> bool {
-        lock(&self.0).contains_key(key)
+        lock(&self.map).contains_key(key)
+    }
+
+    /// How many joined work that was under way already.
+    pub fn followers(&self) -> u64 {
+        self.followers.load(Ordering::Relaxed)
     }
 }
 
@@ -117,6 +129,7 @@ mod tests {
         go.notify_one();
         let results = join_all(waiting.into_iter().map(Flight::landed)).await;
         assert_eq!(results, vec![Some(1); 100]);
+        assert_eq!(flights.followers(), 99);
     }
 
     #[tokio::test]

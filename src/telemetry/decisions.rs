@@ -11,7 +11,7 @@ use super::names::ByName;
 use crate::core::reason::Reason;
 
 /// The `rule` label of answers that no rule had a part in.
-const NO_RULE: &str = "-";
+pub(super) const NO_RULE: &str = "-";
 
 /// Counts decisions. Clones share their counts.
 #[derive(Clone, Debug)]
@@ -46,6 +46,21 @@ impl Decisions {
         if let Some(count) = counts.and_then(|counts| counts.of(reason)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+impl Decisions {
+    /// How many there were for each reason, in the order of [`Reason::ALL`].
+    pub(super) fn by_reason(&self) -> Vec<(Reason, u64)> {
+        let mut totals: Vec<(Reason, u64)> = Reason::ALL.iter().map(|reason| (*reason, 0)).collect();
+        for (_, counts) in self.0.rules.iter() {
+            for (reason, count) in counts.seen() {
+                if let Some((_, total)) = totals.get_mut(reason as usize) {
+                    *total += count;
+                }
+            }
+        }
+        totals
     }
 }
 

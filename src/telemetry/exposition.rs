@@ -33,10 +33,12 @@ impl Exposition {
     }
 }
 
-/// Writes down what is registered.
-pub(super) fn encode(registry: &Registry, format: Exposition) -> String {
+/// Writes down what is registered in any of these.
+pub(super) fn encode(registries: &[&Registry], format: Exposition) -> String {
     let mut open_metrics = String::new();
-    if let Err(error) = text::encode(&mut open_metrics, registry) {
+    let mut written = registries.iter().try_for_each(|registry| text::encode_registry(&mut open_metrics, registry));
+    written = written.and_then(|()| text::encode_eof(&mut open_metrics));
+    if let Err(error) = written {
         tracing::error!(%error, "metrics could not be encoded");
         return String::new();
     }

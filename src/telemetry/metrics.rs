@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::audit::Counts;
+use super::calls::Calls;
 use super::decisions::Decisions;
 use super::duration::DecisionDurations;
 use super::names::ByName;
@@ -27,7 +28,8 @@ pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    decisions: Decisions,
+    pub(super) decisions: Decisions,
+    pub(super) calls: Calls,
     durations: DecisionDurations,
     in_flight: Gauge,
     cache_lookups: Counters<2>,
@@ -40,7 +42,7 @@ pub(super) struct Metrics {
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
     audit: Counts,
-    providers: ProviderMetrics,
+    pub(super) providers: ProviderMetrics,
     issuers: ByName<IssuerHandles, 64>,
 }
 
@@ -65,6 +67,7 @@ impl Default for Metrics {
         }
         Self {
             decisions: registered!("decisions", "Answered Checks, by rule, outcome and reason"),
+            calls: registered!("calls", "Answered Checks of callers that are known, by caller, rule and outcome"),
             durations: registered!("decision_duration_seconds", "Time from the arrival of a Check to its answer"),
             in_flight: registered!("checks_in_flight", "Checks that are being decided"),
             cache_lookups: registered!("token_cache_lookups", "Lookups in the cache of validated tokens"),

@@ -49,6 +49,14 @@ impl<T, const CHAINS: usize> ByName<T, CHAINS> {
         }
     }
 
+    /// What is kept for `name`, where anything is.
+    pub(super) fn find(&self, name: &str) -> Option<&T> {
+        let hash = hash(name);
+        let first = self.chains.get(usize::try_from(hash % CHAINS.max(1) as u64).unwrap_or_default())?;
+        let mut links = successors(first.get(), |link| link.next.get());
+        links.find(|link| link.hash == hash && *link.name == *name).map(|link| &link.value)
+    }
+
     /// All there is, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
         let links = self.chains.iter().flat_map(|first| successors(first.get(), |link| link.next.get()));
@@ -86,6 +94,8 @@ mod tests {
             }
         });
         assert_eq!(made.load(Ordering::Relaxed), 100);
+        assert_eq!(crowded.find("name-7").map(String::as_str), Some("name-7"));
+        assert_eq!(crowded.find("name-100"), None);
         assert_eq!(crowded.iter().filter(|(name, value)| name[..] == ***value).count(), 100);
     }
 }

@@ -9,11 +9,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::latency::Latencies;
 use super::metrics::{Counters, Labels, yes_no};
 use crate::core::event::{BreakerState, CallOutcome, Event};
 
 /// Upper bounds, in seconds: from a provider next door to the longest time that a call may be given.
-const BOUNDS: [f64; 12] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+pub(super) const BOUNDS: [f64; 12] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// Makes histograms of calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,7 @@ impl MetricConstructor<Histogram> for CallDurations {
 pub(super) struct ProviderMetrics {
     calls: Counters<3>,
     durations: Family<Labels<2>, Histogram, CallDurations>,
+    pub(super) latencies: Latencies,
     in_flight: Family<Labels<1>, Gauge>,
     breaker: Family<Labels<2>, Gauge>,
     introspection_lookups: Counters<2>,
@@ -54,6 +56,7 @@ impl ProviderMetrics {
         Self {
             calls: registered!("provider_calls", "Calls to providers, by endpoint and outcome"),
             durations,
+            latencies: Latencies::default(),
             in_flight: registered!("provider_calls_in_flight", "Calls to providers that are under way"),
             breaker: registered!("provider_breaker", "1 for the state that a provider's breaker is in"),
             introspection_lookups: registered!("introspection_cache_lookups", "Lookups in the cache of introspections"),
@@ -68,7 +71,11 @@ impl ProviderMetrics {
     pub(super) fn event(&self, event: Event<'_>) {
         match event {
             Event::ProviderCall { provider, endpoint, outcome, took } => {
-                let (provider, endpoint): (Arc<str>, Arc<str>) = (provider.into(), endpoint.into());
+                let provider: Arc<str> = provider.into();
+                if was_made(outcome) {
+                    self.latencies.observe(&provider, endpoint, took);
+                }
+                let endpoint: Arc<str> = endpoint.into();
                 let place = [("provider", Arc::clone(&provider)), ("endpoint", Arc::clone(&endpoint))];
                 let [of_provider, of_endpoint] = place.clone();
                 self.calls.get_or_create_owned(&[of_provider, of_endpoint, ("outcome", outcome.as_str().into())]).inc();

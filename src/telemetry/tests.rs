@@ -1,13 +1,18 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::*;
+use crate::authn::issuer::CacheStatus;
+use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
 use crate::core::answer::DecisionId;
 use crate::core::decide::refuse;
 use crate::core::event::{BreakerState, CallOutcome, IntrospectionOutcome, RefreshOutcome};
 use crate::core::reason::Reason;
 use crate::core::rule::{Action, DenialStyle, Effect, Injection, Rule};
+use crate::engine::{IssuerStatus, NamedProvider, Readiness};
+use crate::outbound::TokenStatus;
+use crate::provider::ProviderStatus;
 
 fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     let rule = rule.map(|name| {
@@ -163,15 +168,106 @@ fn the_older_format_names_counters_as_their_samples() {
     assert_eq!(Exposition::accepted("text/plain, */*"), Exposition::Prometheus);
 }
 
+/// An engine that has one of everything.
+fn status() -> Status {
+    let at = Timestamp::from_unix_seconds(1_700_000_000);
+    let cache = Some(CacheStatus { entries: 3, bytes: 900, max_bytes: 4096, evictions: 7 });
+    let keys =
+        KeyStatus { keys: 3, last_success: Some(at), max_age: Some(Duration::from_secs(3600)), ..Default::default() };
+    let breaker = BreakerState::Closed;
+    Status {
+        generation: 1,
+        loaded_at: at,
+        sources: Vec::new(),
+        rules: 1,
+        issuers: vec![IssuerStatus {
+            name: "keycloak".into(),
+            keys,
+            age: None,
+            keyless: false,
+            cache,
+            key_followers: 2,
+            introspection_followers: Some(5),
+        }],
+        providers: vec![NamedProvider {
+            name: "keycloak".into(),
+            status: ProviderStatus { breaker, in_flight: 0, last_success: Some(at), last_error: None },
+        }],
+        tokens: vec![TokenStatus {
+            name: "payments".into(),
+            kind: "exchange",
+            expires_at: None,
+            last_error: None,
+            cache,
+            followers: 4,
+        }],
+        readiness: Readiness::Ready,
+        last_reload: None,
+    }
+}
+
 #[test]
-fn the_documentation_lists_exactly_the_exported_families() {
-    let text = exercised().exposition(Exposition::Prometheus);
-    let exported: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let documented: BTreeSet<&str> = include_str!("../../docs/metrics.md")
+fn caches_keys_and_followers_are_read_when_they_are_asked_for() {
+    let text = exercised().exposition_with(&status(), Exposition::OpenMetrics);
+    for line in [
+        r#"tollgate_token_cache_entries{issuer="keycloak"} 3"#,
+        r#"tollgate_token_cache_bytes{issuer="keycloak"} 900"#,
+        r#"tollgate_token_cache_max_bytes{issuer="keycloak"} 4096"#,
+        r#"tollgate_token_cache_evictions_total{issuer="keycloak"} 7"#,
+        r#"tollgate_exchange_cache_entries{token="payments"} 3"#,
+        r#"tollgate_keys_last_success_timestamp_seconds{issuer="keycloak"} 1700000000.0"#,
+        r#"tollgate_keys_max_age_seconds{issuer="keycloak"} 3600"#,
+        r#"tollgate_provider_last_success_timestamp_seconds{provider="keycloak"} 1700000000.0"#,
+        r#"tollgate_single_flight_followers_total{name="keycloak",waited_for="keys"} 2"#,
+        r#"tollgate_single_flight_followers_total{name="keycloak",waited_for="introspection"} 5"#,
+        r#"tollgate_single_flight_followers_total{name="payments",waited_for="exchange"} 4"#,
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1, "{text}");
+}
+
+/// Type and label names of each family. Of a histogram, without its bounds.
+fn exported(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut families = BTreeMap::new();
+    for (name, kind) in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        let of_family = |line: &&str| {
+            let sample = line.split(['{', ' ']).next().unwrap_or_default();
+            let suffix = sample.strip_prefix(name);
+            suffix.is_some_and(|rest| {
+                rest.is_empty() || (kind == "histogram" && ["_sum", "_count", "_bucket"].contains(&rest))
+            })
+        };
+        let names = text.lines().filter(of_family).flat_map(|line| {
+            let labels =
+                line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(labels, _)| labels);
+            labels.split(',').filter_map(|label| Some(label.split_once('=')?.0.to_owned())).collect::<Vec<_>>()
+        });
+        let names = names.filter(|label| label != "le").collect();
+        families.insert(name.to_owned(), (kind.to_owned(), names));
+    }
+    families
+}
+
+#[test]
+fn the_documentation_lists_exactly_the_exported_families_with_types_and_labels() {
+    let recorder = exercised();
+    recorder.decision(
+        &Answer { caller: Some("spiffe://mesh.example/a".into()), ..answer(None, Reason::NoRule) },
+        Duration::ZERO,
+        None,
+    );
+    let exported = exported(&recorder.exposition_with(&status(), Exposition::Prometheus));
+    let documented: BTreeMap<String, (String, BTreeSet<String>)> = include_str!("../../docs/metrics.md")
         .lines()
-        .filter_map(|line| line.strip_prefix("| `tollgate_").map(|_| line))
-        .filter_map(|line| line.split('`').nth(1)?.split('{').next())
+        .filter(|line| line.starts_with("| `tollgate_"))
+        .map(|line| {
+            let family = line.split('`').nth(1).unwrap();
+            let (name, labels) = family.split_once('{').unwrap_or((family, ""));
+            let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+            let kind = line.split('|').nth(2).unwrap().trim();
+            (name.to_owned(), (kind.to_owned(), labels.map(str::to_owned).collect()))
+        })
         .collect();
     assert_eq!(exported, documented);
 }

@@ -27,6 +27,8 @@ pub(super) struct Flights {
 struct State {
     /// Flights that have landed.
     landed: u64,
+    /// Who boarded a flight that somebody else had called for, or that was in the air.
+    followers: u64,
     /// Whether one is in the air or called for.
     pending: bool,
     /// Whether one is called for that has not taken off.
@@ -67,6 +69,7 @@ impl Flights {
     pub(super) fn new(cooldown: Duration) -> Self {
         let state = State {
             landed: 0,
+            followers: 0,
             pending: true,
             called: false,
             failing: false,
@@ -93,10 +96,15 @@ impl Flights {
         let known = state.remembered.iter().find(|entry| entry.kid == kid).map(|entry| (entry.landed, entry.flight));
         match known {
             Some((Some(_), _)) => return None,
-            Some((None, number)) => return Some(Flight { number, landed: self.landed.subscribe() }),
+            Some((None, number)) => {
+                state.followers += 1;
+                return Some(Flight { number, landed: self.landed.subscribe() });
+            }
             None => {}
         }
-        if !state.pending {
+        if state.pending {
+            state.followers += 1;
+        } else {
             if state.last_call.is_some_and(|last| !cooled(last)) {
                 return None;
             }
@@ -108,6 +116,11 @@ impl Flights {
         }
         state.remembered.push_back(Remembered { kid, flight, landed: None });
         Some(Flight { number: flight, landed: self.landed.subscribe() })
+    }
+
+    /// How many boarded a flight that they had not called for.
+    pub(super) fn followers(&self) -> u64 {
+        self.state().followers
     }
 
     /// Calls for a flight because keys have run out while nobody was looking, as rarely as for an unknown id. Where
@@ -183,6 +196,7 @@ mod tests {
             assert!(flights.board(&number.to_string()).is_some());
         }
         assert_eq!(flights.state().remembered.len(), MAX_REMEMBERED);
+        assert_eq!(flights.followers(), 10 * MAX_REMEMBERED as u64);
     }
 
     #[tokio::test]

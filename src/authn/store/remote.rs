@@ -77,6 +77,11 @@ impl Remote {
         self.flights.board(kid)
     }
 
+    /// How many waited for a fetch that others had called for.
+    pub(super) fn followers(&self) -> u64 {
+        self.flights.followers()
+    }
+
     /// Keys have run out.
     pub(super) fn nudge(&self) {
         self.flights.nudge();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Deps, KeyStatus, KeysUnavailable};
 use crate::authn::keys::{KeySet, Published};
@@ -22,7 +23,38 @@ pub(super) struct Slot {
     max_age: Option<Duration>,
     current: ArcSwapOption<Loaded>,
     last_error: Mutex<Option<String>>,
+    complaints: Complaints,
     filled: watch::Sender<bool>,
+}
+
+/// Least time between two log lines that say the same of keys.
+const SAY_AGAIN: Duration = Duration::from_secs(600);
+
+/// When it is time to say again that keys do not come.
+#[derive(Debug, Default)]
+struct Complaints(Mutex<Complained>);
+
+#[derive(Debug, Default)]
+struct Complained {
+    last: Option<Instant>,
+    attempts: u64,
+}
+
+impl Complaints {
+    /// Counts a failed attempt; for how many a line has to stand, where one is due.
+    fn due(&self, is_news: bool, now: Instant) -> Option<u64> {
+        let mut complained = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        complained.attempts += 1;
+        let due = is_news || complained.last.is_none_or(|last| now.saturating_duration_since(last) >= SAY_AGAIN);
+        due.then(|| {
+            complained.last = Some(now);
+            std::mem::take(&mut complained.attempts)
+        })
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Complained::default();
+    }
 }
 
 #[derive(Debug)]
@@ -40,6 +72,7 @@ impl Slot {
             max_age,
             current: ArcSwapOption::empty(),
             last_error: Mutex::default(),
+            complaints: Complaints::default(),
             filled: watch::Sender::new(false),
         }
     }
@@ -80,7 +113,10 @@ impl Slot {
             self.report(Event::KeyRefused { issuer: &self.issuer, why });
         }
         self.current.store(Some(Arc::new(Loaded { set: Arc::new(set), at: self.clock.now() })));
-        *self.last_error() = None;
+        if self.last_error().take().is_some() {
+            self.complaints.forget();
+            tracing::info!(issuer = %self.issuer, keys, "keys are refreshed again");
+        }
         self.filled.send_replace(true);
         // An issuer that has no keys is not one that lost them.
         if keys > 0 {
@@ -91,8 +127,14 @@ impl Slot {
     /// Keeps the old keys.
     pub(super) fn failed(&self, outcome: RefreshOutcome, why: String) {
         let keys = self.last_good().map_or(0, |set| set.len());
-        tracing::warn!(issuer = %self.issuer, error = %why, keys, "keys not refreshed");
-        *self.last_error() = Some(why);
+        // Attempts go on for as long as it fails. Each new reason is news, and that it lasts is, now and then.
+        let mut last = self.last_error();
+        let changed = last.as_ref() != Some(&why);
+        *last = Some(why.clone());
+        drop(last);
+        if let Some(attempts) = self.complaints.due(changed, Instant::now()) {
+            tracing::warn!(issuer = %self.issuer, error = %why, keys, attempts, "keys not refreshed");
+        }
         self.report(Event::KeyRefresh { issuer: &self.issuer, outcome, keys });
     }
 
@@ -108,6 +150,7 @@ impl Slot {
             last_success: loaded.as_ref().map(|loaded| loaded.at),
             last_error: self.last_error().clone(),
             expired: loaded.is_some_and(|loaded| self.is_expired(&loaded)),
+            max_age: self.max_age,
         }
     }
 
@@ -121,5 +164,24 @@ impl Slot {
 
     fn last_error(&self) -> MutexGuard<'_, Option<String>> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_said_now_and_then_and_what_is_new_at_once() {
+        let (complaints, start) = (Complaints::default(), Instant::now());
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        assert_eq!(complaints.due(true, at(0)), Some(1));
+        for minutes in 1..10 {
+            assert_eq!(complaints.due(false, at(minutes)), None);
+        }
+        assert_eq!(complaints.due(false, at(10)), Some(10));
+        assert_eq!(complaints.due(true, at(10)), Some(1), "another reason");
+        complaints.forget();
+        assert_eq!(complaints.due(false, at(10)), Some(1));
     }
 }
