@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod health;
+mod import;
 mod printable;
 mod schema;
 mod serve;
@@ -63,6 +64,7 @@ enum Command {
     Check(check::CheckArgs),
     Token(token::TokenArgs),
     Doctor(doctor::DoctorArgs),
+    Import(import::ImportArgs),
     Schema(schema::SchemaArgs),
     Demo(demo::DemoArgs),
     Health(health::HealthArgs),
@@ -89,6 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
+        Command::Import(arguments) => import::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Health(arguments) => health::run(&arguments, out),

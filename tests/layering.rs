@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("authn", &["clock", "secret", "watch", "turns", "core", "net", "provider"]),
     ("outbound", &["clock", "secret", "watch", "core", "net", "provider", "authn"]),
     ("config", &["clock", "secret", "core", "net::spec", "provider::spec", "authn::spec", "outbound::spec"]),
+    ("import", &["core", "config"]),
     ("engine", &["clock", "secret", "watch", "turns", "core", "net", "provider", "authn", "outbound", "config"]),
     ("telemetry", &["clock", "secret", "core", "provider", "authn", "outbound", "config", "engine"]),
     ("listen", &["config::server"]),
