@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod health;
+mod import;
 mod lint;
 mod printable;
 mod schema;
@@ -69,6 +70,7 @@ enum Command {
     Token(token::TokenArgs),
     Explain(explain::ExplainArgs),
     Doctor(doctor::DoctorArgs),
+    Import(import::ImportArgs),
     Schema(schema::SchemaArgs),
     Demo(demo::DemoArgs),
     Health(health::HealthArgs),
@@ -97,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Explain(arguments) => explain::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
+        Command::Import(arguments) => import::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Health(arguments) => health::run(&arguments, out),

@@ -8,10 +8,10 @@ mod build;
 mod decode;
 mod file;
 mod load;
-mod names;
+pub(crate) mod names;
 mod place;
 pub mod server;
-mod tree;
+pub(crate) mod tree;
 mod value;
 pub mod written;
 

@@ -12,6 +12,7 @@ pub mod core;
 pub mod demo;
 pub mod engine;
 pub mod grpc;
+pub mod import;
 pub mod lint;
 pub mod listen;
 pub mod net;

@@ -198,7 +198,7 @@ async fn browsers_get_a_page_and_programs_json() {
     let running = running().await;
     for _ in 0..3 {
         let answer = running.engine.check(request("/"), soon()).await;
-        running.recorder.decision(&answer, Duration::from_micros(5));
+        running.recorder.decision(&answer, Duration::from_micros(5), None);
     }
     let (status, head, body) = ask(running.control, "GET", "/status", &["host: localhost", BROWSER]).await;
     assert_eq!(status, 200);

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("outbound", &["clock", "secret", "watch", "core", "net", "provider", "authn"]),
     ("config", &["clock", "secret", "core", "net::spec", "provider::spec", "authn::spec", "outbound::spec"]),
     ("lint", &["core", "provider::spec", "authn::spec", "outbound::spec", "config"]),
+    ("import", &["core", "config"]),
     ("engine", &["clock", "secret", "watch", "turns", "core", "net", "provider", "authn", "outbound", "config"]),
     ("telemetry", &["clock", "secret", "core", "provider", "authn", "outbound", "config", "engine"]),
     ("listen", &["config::server"]),

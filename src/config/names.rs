@@ -1,7 +1,7 @@
 //! Names in messages: what was probably meant, and how much of an input is shown.
 
 /// An input cut to a length that fits a message, with control characters escaped.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 80;
     let mut out = String::new();
     for (count, c) in text.chars().enumerate() {

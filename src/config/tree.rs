@@ -8,18 +8,18 @@ use std::collections::HashMap;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag, options};
 
 /// Line and column, from one; zeros where unknown.
-pub(super) type Position = (usize, usize);
+pub(crate) type Position = (usize, usize);
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) position: Position,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) position: Position,
+    pub(crate) value: Value,
 }
 
 /// What a node holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -34,12 +34,12 @@ pub(super) enum Value {
 
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) position: Position,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) position: Position,
+    pub(crate) value: Node,
     /// Where the same key stood before, in the same map.
-    pub(super) duplicate_of: Option<Position>,
+    pub(crate) duplicate_of: Option<Position>,
 }
 
 impl PartialEq for Node {
@@ -50,7 +50,7 @@ impl PartialEq for Node {
 }
 
 /// Largest file that is read.
-pub(super) const MAX_BYTES: usize = 16 << 20;
+pub(crate) const MAX_BYTES: usize = 16 << 20;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 48;
 /// Most values of a file.
@@ -60,16 +60,16 @@ const MAX_REPEATED: usize = 100_000;
 
 /// Why a text is no document.
 #[derive(Debug)]
-pub(super) struct SyntaxError {
-    pub(super) position: Option<Position>,
-    pub(super) message: String,
+pub(crate) struct SyntaxError {
+    pub(crate) position: Option<Position>,
+    pub(crate) message: String,
 }
 
 /// Reads one YAML 1.2 document. Repeated keys are kept, and marked.
 ///
 /// # Errors
 /// Where the text is not one well-formed document, or outgrows the bounds on nesting, values and aliases.
-pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let options = options! {
         emit_comments: false,
         disallow_directives: true,
@@ -336,7 +336,7 @@ fn refuse_tag(at: Position, tag: Option<Cow<'_, Tag>>) -> Result<(), SyntaxError
 
 impl Node {
     /// What the node is, for "expected …, found …".
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("the boolean `{b}`"),
@@ -350,7 +350,7 @@ impl Node {
     }
 
     /// The node as JSON.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(b) => (*b).into(),
