@@ -3,10 +3,10 @@
 //! Access is never widened: what a request was refused before it is refused after. What cannot be said exactly becomes a
 //! denial, with a comment in the policy and a [`Note`].
 //!
-//! A configuration becomes one formula over requests ([`formula`]). The requests are cut into cells by host, path and
-//! method, so that Tollgate's most specific rule for a request is the rule of its cell ([`cells`]). In each cell the
-//! formula is settled to what it asks of tokens ([`decision`]), and cells with the same answer are written as one rule
-//! ([`write`]). So the order of rules, unions of alternatives and negations never have to be translated by themselves.
+//! A configuration becomes one formula over requests (`formula`). The requests are cut into cells by host, path and
+//! method, so that Tollgate's most specific rule for a request is the rule of its cell (`cells`). In each cell the
+//! formula is settled to what it asks of tokens (`decision`), and cells with the same answer are written as one rule
+//! (`write`). So the order of rules, unions of alternatives and negations never have to be translated by themselves.
 
 mod cells;
 mod decision;
