@@ -124,13 +124,14 @@ fn events_are_counted() {
 fn providers_and_their_tokens_are_counted() {
     let recorder = exercised();
     let busy = CallOutcome::Busy;
-    let call = Event::ProviderCall { provider: "keycloak", endpoint: "token", outcome: busy, took: Duration::ZERO };
+    let call =
+        Event::ProviderCall { provider: "keycloak", endpoint: "token_exchange", outcome: busy, took: Duration::ZERO };
     recorder.report(call);
     recorder.report(Event::TokenObtained { token: "payments", obtained: false, expires_at: None });
     let text = recorder.exposition(Exposition::OpenMetrics);
     for line in [
         r#"tollgate_provider_calls_total{provider="keycloak",endpoint="introspection",outcome="answered"} 1"#,
-        r#"tollgate_provider_calls_total{provider="keycloak",endpoint="token",outcome="busy"} 1"#,
+        r#"tollgate_provider_calls_total{provider="keycloak",endpoint="token_exchange",outcome="busy"} 1"#,
         r#"tollgate_provider_call_duration_seconds_bucket{le="0.025",provider="keycloak",endpoint="introspection"} 0"#,
         r#"tollgate_provider_call_duration_seconds_bucket{le="0.05",provider="keycloak",endpoint="introspection"} 1"#,
         r#"tollgate_provider_calls_in_flight{provider="keycloak"} 3"#,
@@ -147,7 +148,7 @@ fn providers_and_their_tokens_are_counted() {
         assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
     }
     assert!(
-        !text.contains(r#"le="0.05",provider="keycloak",endpoint="token""#),
+        !text.contains(r#"le="0.05",provider="keycloak",endpoint="token_exchange""#),
         "a call that was not made took no time"
     );
 }

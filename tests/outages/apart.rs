@@ -77,7 +77,7 @@ async fn an_open_breaker_spares_the_provider() {
         }
         assert!(breaker(&world, "open") && !breaker(&world, "closed"), "{need:?}");
         assert_eq!(world.idp.server.count() - before, 5, "{need:?}: as many failures as are configured");
-        let endpoint = if need == Need::Exchange { "token" } else { "introspection" };
+        let endpoint = if need == Need::Exchange { "token_exchange" } else { "introspection" };
         let spared =
             format!("tollgate_provider_calls_total{{provider=\"shop\",endpoint=\"{endpoint}\",outcome=\"open\"}}");
         assert!(world.metric(&spared) >= 80, "{need:?}");
