@@ -35,7 +35,7 @@ use audit::{Audit, Facts};
 pub use exposition::Exposition;
 pub use latency::ProviderLatency;
 pub use level::{FilterError, LevelStatus, LogLevel};
-pub use logging::{LoggingError, init_logging};
+pub use logging::{LogLines, LoggingError, init_logging};
 pub use metrics::InFlight;
 use metrics::Metrics;
 pub use panics::log_panics;

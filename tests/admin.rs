@@ -160,6 +160,13 @@ async fn row_223_a_broken_reload_shows_and_stays_ready() {
     assert_eq!(body["last_reload"]["errors"][0], said);
     assert_eq!((&body["last_reload"]["applied"], &body["generation"]), (&Value::from(false), &Value::from(1)));
 
+    for accept in ["accept: text/html", "accept: application/json"] {
+        let (status, _, body) = ask(running.control, "GET", "/status", &["host: localhost", accept]).await;
+        assert_eq!(status, 200);
+        assert!(body.contains("/etc/tollgate/policy.yaml:3:7"), "{body}");
+        assert!(!body.contains("hunter2"), "who shows no token learns where, not what: {body}");
+    }
+
     let (status, _, body) = probe(&running, "/readyz").await;
     assert_eq!(status, 200);
     assert!(!body.contains("hunter2"), "what a file holds is not for strangers: {body}");
@@ -230,7 +237,8 @@ async fn what_a_file_says_cannot_speak_html() {
     let running = running().await;
     *running.fault.lock().unwrap() = Some("unknown key `</pre><script>alert(1)</script>`");
     assert_eq!(command(&running, "POST", "/reload").await.0, 422);
-    let (_, _, body) = ask(running.control, "GET", "/status", &["host: localhost", BROWSER]).await;
+    let token = format!("authorization: Bearer {TOKEN}");
+    let (_, _, body) = ask(running.control, "GET", "/status", &["host: localhost", BROWSER, &token]).await;
     assert!(body.contains("&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;"), "{body}");
     assert!(!body.contains("<script"), "{body}");
 }
@@ -282,7 +290,7 @@ async fn a_real_browser_shows_the_page() {
     let done = timeout(Duration::from_secs(60), browser.output()).await.expect("an end").unwrap();
     let (page, said) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr).into_owned());
     assert!(page.contains("<title>Tollgate status</title>") && page.contains("Files</h2>"), "{page}\n{said}");
-    assert!(page.contains("&lt;img src=x onerror=document.title=7&gt;") && !page.contains("<img"), "{page}");
+    assert!(page.contains("/etc/tollgate/policy.yaml:3:7") && !page.contains("<img"), "{page}");
     assert!(!said.contains("Content Security Policy"), "the page does not break its own policy: {said}");
 }
 

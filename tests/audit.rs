@@ -339,9 +339,24 @@ impl Drop for Process {
 
 impl Process {
     fn start(audit: &str) -> Self {
+        Self::start_with(audit, program().stdout(Stdio::piped()))
+    }
+
+    fn start_with(audit: &str, program: &mut Command) -> Self {
         let (folder, _) = prepared(audit);
-        let child = program().current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let child = program.current_dir(folder.path()).spawn().unwrap();
         Self { folder, child }
+    }
+
+    /// Waits for its end; its exit code.
+    async fn end(&mut self) -> Option<i32> {
+        let mut looks = wait::Looks::at("it ends");
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None => looks.again().await,
+            }
+        }
     }
 
     async fn client(&self) -> AuthorizationClient<Channel> {
@@ -382,14 +397,7 @@ async fn a_file_that_was_moved_is_opened_anew_and_what_waits_is_written_at_the_e
     client.check(asking("/open/3", &[])).await.unwrap();
     process.signal("TERM");
     drop(client);
-    let mut looks = wait::Looks::at("it ends");
-    let status = loop {
-        match process.child.try_wait().unwrap() {
-            Some(status) => break status,
-            None => looks.again().await,
-        }
-    };
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(process.end().await, Some(0));
     let lines = lines_of(&log);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0]["path"], "/open/3");
@@ -408,6 +416,24 @@ async fn standard_output_holds_lines_and_nothing_else() {
     std::io::Read::read_to_string(&mut process.child.stdout.take().unwrap(), &mut text).unwrap();
     let paths = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["path"].clone());
     assert_eq!(paths.collect::<Vec<_>>(), ["/open/0", "/open/1", "/open/2"]);
+}
+
+/// What is logged of dropped lines would go where they could not.
+#[tokio::test]
+async fn nobody_waits_for_outputs_that_nobody_reads() {
+    let (_unread, both) = std::io::pipe().unwrap();
+    let mut started = program();
+    started.stdout(both.try_clone().unwrap()).stderr(both);
+    let mut process = Process::start_with("{ to: stdout, buffer: 64KiB }", &mut started);
+    drop(started);
+    let mut client = process.client().await;
+    let path = format!("/open/{}", "x".repeat(1500));
+    for _ in 0..300 {
+        tokio::time::timeout(wait::LATE, client.check(asking(&path, &[]))).await.unwrap().unwrap();
+    }
+    process.signal("TERM");
+    drop(client);
+    assert_eq!(process.end().await, Some(0));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::{
-    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware;
@@ -37,8 +37,16 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn status(&self) -> Value {
-        let mut status = render::status(&self.engine.status());
+    /// A message about the configuration may quote what is in it: it is for who showed the token. Others see where.
+    fn status(&self, may_see: bool) -> Value {
+        let now = self.engine.status();
+        let mut status = render::status(&now);
+        if !may_see
+            && let Some(error) = now.last_reload.and_then(|reload| reload.error)
+            && let Some(last) = status.get_mut("last_reload").and_then(Value::as_object_mut)
+        {
+            last.insert("errors".to_owned(), json!(error.places()));
+        }
         if let Some(members) = status.as_object_mut() {
             members.insert("reasons".to_owned(), render::reasons(&self.window.reasons(Instant::now())));
             members.insert("slowest_providers".to_owned(), render::latencies(&self.recorder.latencies()));
@@ -59,9 +67,11 @@ pub(super) fn router(shown: Shown, token: Secret) -> Router {
 }
 
 async fn status(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    let vary = (VARY, "accept");
+    let vary = (VARY, "accept, authorization");
+    // A wrong one does not come here.
+    let status = shown.status(headers.contains_key(AUTHORIZATION));
     if !wants_page(&headers) {
-        return ([vary], Json(shown.status())).into_response();
+        return ([vary], Json(status)).into_response();
     }
     let security = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -70,7 +80,7 @@ async fn status(State(shown): State<Shown>, headers: HeaderMap) -> Response {
         (REFERRER_POLICY, "no-referrer"),
         vary,
     ];
-    (security, page::page(&shown.status())).into_response()
+    (security, page::page(&status)).into_response()
 }
 
 /// Whether this is a browser: it names HTML, and no JSON before it.
@@ -86,8 +96,8 @@ async fn config(State(shown): State<Shown>) -> Response {
 
 async fn reload(State(shown): State<Shown>) -> Response {
     match shown.engine.reload().await {
-        Ok(_) => Json(shown.status()).into_response(),
-        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, Json(shown.status())).into_response(),
+        Ok(_) => Json(shown.status(true)).into_response(),
+        Err(_) => (StatusCode::UNPROCESSABLE_ENTITY, Json(shown.status(true))).into_response(),
     }
 }
 

@@ -5,8 +5,19 @@ use serde_json::Value;
 /// What stands in the place of a secret.
 const MASKED: &str = "(masked)";
 /// Parts of names whose values are secrets, wherever they stand.
-const SECRET: [&str; 8] =
-    ["secret", "password", "passwd", "api-key", "apikey", "authorization", "cookie", "private-key"];
+const SECRET: [&str; 11] = [
+    "auth-token",
+    "access-token",
+    "auth-key",
+    "secret",
+    "password",
+    "passwd",
+    "api-key",
+    "apikey",
+    "authorization",
+    "cookie",
+    "private-key",
+];
 /// Ends of names that say where a secret is.
 const NAMES_ONE: [&str; 4] = ["-file", "-env", "-files", "-dir"];
 
@@ -29,22 +40,30 @@ pub(super) fn masked(value: &Value) -> Value {
 }
 
 fn member(name: &str, value: &Value) -> Value {
-    match value {
-        Value::String(_) if promises_secret(name) => MASKED.into(),
-        other => masked(other),
-    }
+    if promises_secret(name) { hidden(value) } else { masked(value) }
 }
 
 fn promises_secret(name: &str) -> bool {
+    let plain = name.to_ascii_lowercase().replace('_', "-");
+    !names_one(name) && SECRET.iter().any(|part| plain.contains(part))
+}
+
+fn names_one(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    !NAMES_ONE.iter().any(|end| name.ends_with(end)) && SECRET.iter().any(|part| name.contains(part))
+    NAMES_ONE.iter().any(|end| name.ends_with(end))
 }
 
 fn hidden(value: &Value) -> Value {
     match value {
-        Value::String(_) => MASKED.into(),
+        Value::String(_) | Value::Number(_) => MASKED.into(),
         Value::Array(items) => Value::Array(items.iter().map(hidden).collect()),
-        Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) => masked(value),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                (name.clone(), if names_one(name) { masked(value) } else { hidden(value) })
+            };
+            members.iter().map(member).collect()
+        }
+        Value::Null | Value::Bool(_) => value.clone(),
     }
 }
 
@@ -72,7 +91,8 @@ mod tests {
             "client": { "id": "gate", "secret": "hunter2", "secret_file": "/run/secret", "secret_env": "GATE_SECRET" },
             "headers": { "set": { "X-Api-Key": "hunter2", "cookie": "hunter2", "x-user": "{subject}" } },
             "match": { "headers": [{ "name": "x-api-key", "equals": "hunter2" }, { "name": "x-a", "equals": "b" }] },
-            "issuers": [{ "url": "https://user:hunter2@idp.example/realm?x=a@b", "passwords": ["kept"] }],
+            "issuers": [{ "url": "https://user:hunter2@idp.example/realm?x=a@b", "passwords": ["hunter2"] }],
+            "inject": { "x-api-key": { "value": "hunter2", "required": true }, "x-auth-token": "hunter2" },
             "plain": "https://idp.example/a@b",
         });
         let shown = masked(&written);

@@ -63,7 +63,8 @@ pub(super) struct ServeArgs {
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
-    let level = telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
+    // To the end of this function: the last lines say how it ended.
+    let (level, _lines) = telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
     telemetry::log_panics();
     let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
     let runtime = runtime(arguments.threads).map_err(cannot_start)?;

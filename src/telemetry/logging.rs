@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -10,6 +11,16 @@ use super::level::{FilterError, LogLevel};
 
 /// The environment variable that chooses levels: `debug`, or `info,tollgate::authn=debug`.
 const VARIABLE: &str = "TOLLGATE_LOG";
+
+/// Most lines that wait to be written.
+const MOST_WAITING: usize = 4096;
+
+/// Writes log lines on a thread of its own until it is dropped, and then what still waits, for a second at most.
+#[derive(Debug)]
+#[must_use]
+pub struct LogLines {
+    _worker: WorkerGuard,
+}
 
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +39,20 @@ pub enum LoggingError {
 /// Sends log lines to standard error, as lines for people on a terminal and as JSON elsewhere. The level is `info`
 /// unless `TOLLGATE_LOG` says otherwise, and can be changed by what is returned.
 ///
+/// Nobody waits for standard error: who reads it may have stopped to. Where thousands of lines wait, more are dropped.
+///
 /// # Errors
 /// Where the variable does not read, or logging is already set up.
-pub fn init_logging() -> Result<LogLevel, LoggingError> {
+pub fn init_logging() -> Result<(LogLevel, LogLines), LoggingError> {
     let filter = match std::env::var(VARIABLE) {
         Ok(filter) if !filter.trim().is_empty() => filter,
         Ok(_) | Err(std::env::VarError::NotPresent) => "info".to_owned(),
         Err(error @ std::env::VarError::NotUnicode(_)) => return Err(LoggingError::Variable(error)),
     };
     let (filtering, level) = LogLevel::new(&filter).map_err(LoggingError::Filter)?;
-    let lines = fmt::layer().with_writer(stderr);
+    let waiting = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_WAITING).thread_name("log");
+    let (writer, worker) = waiting.finish(stderr());
+    let lines = fmt::layer().with_writer(writer);
     let lines = if stderr().is_terminal() {
         lines.boxed()
     } else {
@@ -45,5 +60,5 @@ pub fn init_logging() -> Result<LogLevel, LoggingError> {
     };
     let done = tracing_subscriber::registry().with(filtering).with(lines).try_init();
     done.map_err(|_| LoggingError::AlreadySet)?;
-    Ok(level)
+    Ok((level, LogLines { _worker: worker }))
 }

@@ -34,6 +34,12 @@ impl<'m> Asked<'m> {
         let RawRequest { direction, method, host, path, principal: peer, .. } = *request;
         // What follows may hold anything, secrets among it.
         let path = path.split(['?', '#']).next().unwrap_or_default();
+        // Nor may what stands before an `@`, or in the URL that some clients send as a path.
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let path = match path.split_once("://") {
+            Some((_, rest)) if !path.starts_with('/') => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(""),
+            Some(_) | None => path,
+        };
         Self { direction, method, host, path, peer, request_id, traceparent }
     }
 

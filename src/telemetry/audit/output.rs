@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::audit::{Destination, FileSpec, Rotation};
@@ -66,18 +66,18 @@ impl Output {
     /// # Errors
     /// It is not there, or must not be written to.
     pub(super) fn open(to: &Destination) -> Result<Self, AuditError> {
-        let (file, place) = match to {
+        let (file, place, torn) = match to {
             Destination::Stdout => {
                 let owned = io::stdout().as_fd().try_clone_to_owned().map_err(AuditError::Stdout)?;
-                (File::from(owned), None)
+                (File::from(owned), None, false)
             }
             Destination::File(spec) => {
                 let refused = |error| AuditError::File { path: spec.path.display().to_string(), error };
-                let (file, size) = open(spec).map_err(refused)?;
-                (file, Some(Place { spec: spec.clone(), size }))
+                let (file, size, torn) = open(spec).map_err(refused)?;
+                (file, Some(Place { spec: spec.clone(), size }), torn)
             }
         };
-        Ok(Self { file, place, torn: false })
+        Ok(Self { file, place, torn })
     }
 
     /// Opens the file anew by its name, which another one may have by now. Where that fails the old one goes on.
@@ -86,8 +86,8 @@ impl Output {
     /// It cannot be opened.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         let Some(place) = &mut self.place else { return Ok(()) };
-        let (file, size) = open(&place.spec)?;
-        (self.file, place.size, self.torn) = (file, size, false);
+        let (file, size, torn) = open(&place.spec)?;
+        (self.file, place.size, self.torn) = (file, size, torn);
         Ok(())
     }
 
@@ -129,15 +129,14 @@ impl Output {
     fn rotate(&mut self, rotation: Rotation) -> io::Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
         let path = &place.spec.path;
-        for number in (1..rotation.keep).rev() {
-            match fs::rename(older(path, number), older(path, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
+        // Where the last attempt put it aside and could not open it anew, only that is left to do.
+        if path.symlink_metadata().is_ok() {
+            // No further than to a gap: attempts that fail must not push one old file after the other out.
+            let gap = (1..rotation.keep).find(|number| older(path, *number).symlink_metadata().is_err());
+            for number in (1..gap.unwrap_or(rotation.keep)).rev() {
+                rename_if_there(&older(path, number), &older(path, number + 1))?;
             }
-        }
-        match fs::rename(path, older(path, 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+            rename_if_there(path, &older(path, 1))?;
         }
         self.reopen()
     }
@@ -174,10 +173,33 @@ impl Output {
     }
 }
 
-fn open(spec: &FileSpec) -> io::Result<(File, u64)> {
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The file, its size, and whether it ends in the middle of a line.
+fn open(spec: &FileSpec) -> io::Result<(File, u64, bool)> {
     let file = OpenOptions::new().append(true).create(true).mode(spec.mode).open(&spec.path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        if spec.rotate.is_some() {
+            return Err(io::Error::other("`rotate` is for plain files only"));
+        }
+        return Ok((file, 0, false));
+    }
+    let size = metadata.len();
+    // One that cannot be read may end so: an empty line does no harm.
+    let torn = size > 0 && last_byte(&spec.path, size).is_none_or(|last| last != b'\n');
+    Ok((file, size, torn))
+}
+
+fn last_byte(path: &Path, size: u64) -> Option<u8> {
+    let mut last = [0];
+    File::open(path).ok()?.read_exact_at(&mut last, size.checked_sub(1)?).ok()?;
+    last.first().copied()
 }
 
 /// Writes all, or says how much of it was written.
@@ -270,5 +292,47 @@ mod tests {
         output.torn = true;
         output.write(b"{\"c\":1}\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\"\n{\"c\":1}\n");
+    }
+
+    #[test]
+    fn a_line_that_another_left_torn_is_not_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "{\"a\"").unwrap();
+        let mut output = output(path.clone(), None);
+        output.write(b"{\"b\":1}\n");
+        put(&mut output.file, b"{\"c\"").unwrap();
+        output.reopen().unwrap();
+        output.write(b"{\"d\":1}\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\"\n{\"b\":1}\n{\"c\"\n{\"d\":1}\n");
+    }
+
+    #[test]
+    fn attempts_that_failed_push_no_old_files_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let rotation = Rotation { size: 10, keep: 3 };
+        let mut output = output(path.clone(), Some(rotation));
+        let write =
+            |numbers: &[usize]| numbers.iter().for_each(|n| fs::write(older(&path, *n), n.to_string()).unwrap());
+        let read = |number| fs::read_to_string(older(&path, number)).unwrap();
+        // It was put aside, and could not be opened anew.
+        write(&[1, 2, 3]);
+        fs::remove_file(&path).unwrap();
+        output.rotate(rotation).unwrap();
+        assert_eq!([read(1), read(2), read(3)], ["1", "2", "3"]);
+        assert!(path.exists());
+        // The older ones made room, and it could not be put aside.
+        fs::remove_file(older(&path, 1)).unwrap();
+        output.write(b"live\n");
+        output.rotate(rotation).unwrap();
+        assert_eq!([read(1), read(2), read(3)], ["live\n", "2", "3"]);
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_put_aside() {
+        let spec = FileSpec { path: "/dev/null".into(), mode: 0o640, rotate: Some(Rotation { size: 10, keep: 1 }) };
+        let error = Output::open(&Destination::File(spec)).unwrap_err().to_string();
+        assert!(error.contains("plain files only"), "{error}");
     }
 }

@@ -31,6 +31,7 @@ struct Shared {
     most: usize,
     counts: Counts,
     drops: Pace,
+    errors: Pace,
 }
 
 #[derive(Debug, Default)]
@@ -53,9 +54,9 @@ impl Writer {
         let most = room / 2;
         // All of it at once: a buffer that grows is copied while everybody waits. It takes no memory before it is used.
         let state = Mutex::new(State { filling: Vec::with_capacity(most), ..State::default() });
-        let drops = Pace::since(Instant::now(), SUMMARY_INTERVAL);
+        let [drops, errors] = [(); 2].map(|()| Pace::since(Instant::now(), SUMMARY_INTERVAL));
         let (work, ended) = (Condvar::new(), Condvar::new());
-        let shared = Arc::new(Shared { state, work, ended, most, counts, drops });
+        let shared = Arc::new(Shared { state, work, ended, most, counts, drops, errors });
         let own = Arc::clone(&shared);
         thread::Builder::new().name("audit".to_owned()).spawn(move || own.run(output))?;
         Ok(Self(shared))
@@ -159,13 +160,14 @@ impl Shared {
         if done.lost > 0 {
             self.dropped(done.lost);
         }
-        if let Some(error) = done.errors.first() {
-            // As often as lines are dropped, and no more often than that is said.
-            tracing::debug!(error, "the audit log cannot be written");
+        if let Some(error) = done.errors.first()
+            && let Some(errors) = self.errors.note(1, Instant::now())
+        {
+            tracing::warn!(errors, error, "the audit log cannot be written, or its file not be put aside");
         }
     }
 
-    /// Counts, and says so once in a while: by who drops, since who writes may be what does not go on.
+    /// Counts, and says so once in a while.
     fn dropped(&self, lines: u64) {
         self.counts.dropped.inc_by(lines);
         if let Some(lines) = self.drops.note(lines, Instant::now()) {

@@ -203,7 +203,7 @@ proptest! {
         let read: Value = serde_json::from_str(&line).unwrap();
         let text = |field: &str| read[field].as_str().unwrap_or_default().to_owned();
         prop_assert_eq!(text("path"), path);
-        prop_assert_eq!(text("host"), host);
+        prop_assert_eq!(text("host"), host.rsplit('@').next().unwrap_or_default());
         prop_assert_eq!(text("caller"), peer);
         prop_assert_eq!(text("subject"), subject);
         prop_assert_eq!(text("request_id"), String::from_utf8_lossy(&id).into_owned());
