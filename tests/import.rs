@@ -87,10 +87,35 @@ fn nothing_is_guessed() {
     let jwt = filter("jwt", json!({ "providers": {}, "rules": [] }));
     let other = filter("rbac", json!({ "rules": { "action": "DENY", "policies": {} } }));
     let two = json!([manager("one", json!([rbac.clone()]), json!({})), manager("two", json!([other]), json!({}))]);
+    let mut named = rbac.clone();
+    named["name"] = "mine".into();
+    let wrapped = json!({ "@type": "x/envoy.config.route.v3.FilterConfig", "disabled": true });
+    let of_named = json!({ "typed_per_filter_config": { "mine": wrapped } });
+    let header_of = |name: &str| {
+        let provider = json!({ "issuer": "https://a", "local_jwks": { "inline_string": "{\"keys\":[]}" },
+            "claim_to_headers": [{ "header_name": name, "claim_name": "sub" }] });
+        json!([filter("jwt", json!({ "providers": { "a": provider }, "rules": [] }))])
+    };
+    let config = &rbac["typed_config"];
+    let twice = json!([{ "name": "envoy.filters.http.rbac", "typedConfig": config, "typed_config": config }]);
     let without_type = json!([{ "name": "envoy.filters.http.rbac" }]);
     for (text, message, place) in [
         ("a: [".to_owned(), "not readable as YAML", "envoy.yaml:"),
-        ("a: 1\na: 2".to_owned(), "expected the configuration of a jwt_authn or rbac filter", "envoy.yaml:1:1"),
+        ("a: 1\nb: 2".to_owned(), "expected the configuration of a jwt_authn or rbac filter", "envoy.yaml:1:1"),
+        (
+            format!("{jwt}").replace("\"rules\":[]", "\"rules\":[],\"rules\":[]"),
+            "`rules` is there twice",
+            "envoy.yaml:1:",
+        ),
+        (
+            format!("{jwt}").replace("\"rules\":[]", "\"rules\":[],\"bypassCorsPreflight\":\"maybe\""),
+            "neither true nor false",
+            ":1:",
+        ),
+        (twice.to_string(), "is there twice", "envoy.yaml:1:"),
+        (manager("one", json!([named]), of_named).to_string(), "in its own way", "typed_per_filter_config.mine"),
+        (header_of("x-envoy-user").to_string(), "can neither set nor remove it", "claim_to_headers"),
+        (header_of("content-type").to_string(), "can neither set nor remove it", "claim_to_headers"),
         ("[]".to_owned(), "no jwt_authn or rbac HTTP filter", "envoy.yaml"),
         ("a: 1\n---\nb: 1".to_owned(), "a second document", "envoy.yaml:2:1"),
         (manager("one", json!([rbac.clone()]), own_way).to_string(), "in its own way", "typed_per_filter_config"),
@@ -137,7 +162,6 @@ fn a_provider_that_cannot_be_said_lets_nobody_in() {
         json!({ "issuer": "https://a" }),
         json!({ "issuer": "https://a", "local_jwks": { "inline_string": set }, "novelty": true }),
         json!({ "issuer": "https://a", "local_jwks": { "inline_string": set }, "from_params": ["t"] }),
-        json!({ "issuer": "https://a", "local_jwks": { "inline_string": set }, "audiences": "orders" }),
         json!({ "issuer": "https://a", "local_jwks": { "inline_string": set }, "subjects": { "exact": "x" } }),
         json!({ "issuer": "https://a", "remote_jwks": { "http_uri": { "uri": "ftp://a/" } } }),
     ] {
@@ -160,7 +184,7 @@ fn names_of_others_stay_text_in_the_policy() {
     let jwt = json!({
         "providers": { hostile: {
             "issuer": "https://a.example/#[x]:", "audiences": ["a # b: [c]", "- d"], "local_jwks": { "inline_string": "{\"keys\":[]}" },
-            "claim_to_headers": [{ "header_name": hostile, "claim_name": hostile }],
+            "claim_to_headers": [{ "header_name": "x-user", "claim_name": hostile }],
         } },
         "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": hostile } }],
     });
@@ -206,4 +230,35 @@ fn the_program_writes_what_check_accepts_and_says_how_exact_it_is() {
     assert_eq!(ran.status.code(), Some(1));
     assert!(String::from_utf8(ran.stderr).unwrap().starts_with("bad.yaml:"));
     assert!(!folder.path().join("bad-policy.yaml").exists());
+}
+
+/// A client's own are removed also where nobody sets them: from other rules, and for claims that have no name here.
+#[test]
+fn headers_that_are_set_for_the_upstream_cannot_be_forged() {
+    let provider = |issuer: &str, header: &str, claim: &str| {
+        json!({ "issuer": issuer, "local_jwks": { "inline_string": "{\"keys\":[]}" },
+            "claim_to_headers": [{ "header_name": header, "claim_name": claim }] })
+    };
+    let providers = json!({
+        "used": provider("https://a", "X-User", "sub"),
+        "left-out": provider("https://b", "x-team", "a..b"),
+        "unused": provider("https://c", "x-tier", "tier"),
+        "unsayable": { "claim_to_headers": [{ "header_name": "x-plan", "claim_name": "plan" }] },
+    });
+    let rules = json!([{ "match": { "prefix": "/" }, "requires": { "provider_name": "used" } }]);
+    let imported =
+        import(&json!([filter("jwt", json!({ "providers": providers, "rules": rules }))]).to_string()).unwrap();
+    assert!(imported.policy.contains("identity_headers: [x-plan, x-team, x-tier, x-user]\n"), "{}", imported.policy);
+    imported.check().unwrap();
+}
+
+/// RE2 and the gate's regular expressions differ in these.
+#[test]
+fn regular_expressions_that_are_read_differently_are_refused() {
+    let claims = include_str!("import/claims.yaml").replace("JWKS_A", "'{\"keys\":[]}'");
+    let imported = import(&claims).unwrap();
+    for path in ["/word", "/class"] {
+        let rule = format!("refused{}", path.replace('/', "-"));
+        assert!(imported.notes.iter().any(|note| note.rules.contains(&rule)), "{rule}: {:#?}", imported.notes);
+    }
 }

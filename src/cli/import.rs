@@ -64,7 +64,7 @@ struct EnvoyArgs {
     /// The listener, or `stat_prefix`, whose filters are meant, where there are several
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// A host in a condition is meant at any port and in any case; else its requests are refused, for Envoy tells these
+    /// A host in a condition is meant at any port, in any case, and with a final dot, too; else its requests are refused, for Envoy tells these
     /// apart and Tollgate does not
     #[arg(long)]
     any_port: bool,
@@ -141,6 +141,11 @@ fn write_files(arguments: &EnvoyArgs, imported: &Imported) -> Result<(), Failure
         imported.files.iter().map(|(name, content)| (folder.join(name), content.as_str())).collect();
     // The policy last: it names the others.
     files.extend(arguments.out.clone().map(|path| (path, imported.policy.as_str())));
+    let is_twice =
+        |(at, (path, _)): (usize, &(PathBuf, &str))| files.iter().skip(at + 1).any(|(other, _)| other == path);
+    if files.iter().enumerate().any(is_twice) {
+        return Err(Failure::Usage("`--out` names a file of keys: choose another name".to_owned()));
+    }
     if !arguments.force
         && let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok())
     {

@@ -6,7 +6,7 @@ mod matchers;
 mod rbac;
 
 use super::model::{ImportError, Model};
-use super::read::View;
+use super::read::{self, View};
 use super::{Imported, plan, write};
 use crate::config::tree;
 
@@ -29,14 +29,22 @@ pub fn envoy(files: &[(String, String)], options: &EnvoyOptions) -> Result<Impor
     let mut documents = Vec::new();
     for (name, text) in files {
         match parse(name, text) {
-            Ok(node) => documents.push((name.as_str(), node)),
+            Ok(node) => {
+                errors.extend(read::faults(&node).into_iter().map(|((line, column), message)| ImportError {
+                    place: format!("{name}:{line}:{column}"),
+                    message,
+                }));
+                documents.push((name.as_str(), node));
+            }
             Err(error) => errors.push(error),
         }
     }
     let mut model = Model { any_port: options.any_port, ..Model::default() };
+    let roots: Vec<View<'_>> = documents.iter().map(|(name, node)| View::root(name, node)).collect();
+    let ours = filters::names(&roots);
     let mut found = Vec::new();
-    for (name, node) in &documents {
-        found.extend(filters::find(&View::root(name, node), options.listener.as_deref(), &mut model, &mut errors));
+    for root in &roots {
+        found.extend(filters::find(root, options.listener.as_deref(), &ours, &mut model, &mut errors));
     }
     if errors.is_empty() && found.is_empty() {
         errors.push(ImportError {
@@ -58,6 +66,9 @@ pub fn envoy(files: &[(String, String)], options: &EnvoyOptions) -> Result<Impor
             filters::Kind::Jwt => jwt::read(&filter.config, &mut model),
             filters::Kind::Rbac => rbac::read(&filter.config, &mut model),
         }
+    }
+    if !model.errors.is_empty() {
+        return Err(model.errors);
     }
     finish(model, files)
 }

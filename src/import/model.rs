@@ -167,6 +167,10 @@ pub(super) struct Model {
     pub(super) notes: Notes,
     /// Hosts in conditions are meant whatever port is asked for, and in any case.
     pub(super) any_port: bool,
-    /// Keys of claims whose provider could not be said.
+    /// Keys in metadata that hold something else than the payload of a provider that is said.
     pub(super) lost_claims: BTreeSet<String>,
+    /// Headers that any provider sets for the upstream. A client's own never get there.
+    pub(super) set_headers: BTreeSet<String>,
+    /// What makes a policy a guess.
+    pub(super) errors: Vec<ImportError>,
 }

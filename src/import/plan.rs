@@ -126,13 +126,13 @@ fn group(cells: &[Cell], decisions: &[Decision], kept: &[bool]) -> Vec<PlannedRu
     type Merged<'d> = (HostPart, Vec<PathPart>, &'d Decision, bool);
     let mut by_methods: BTreeMap<Merged<'_>, Vec<Option<String>>> = BTreeMap::new();
     for ((host, method, decision, closes), mut paths) in by_paths {
-        // `/a/**` matches `/a`, too.
-        let below: Vec<PathPart> = paths.clone();
-        paths.retain(|path| {
-            !below.iter().any(|other| {
-                other != path && matches!((other, path), (PathPart::Below(a), PathPart::Exactly(b)) if a == b)
-            })
-        });
+        // `/a/**` matches `/a`, too. Where methods matter, a rule for `/a` answers before one for `/a/**` with a method.
+        if cells.iter().all(|cell| cell.method.is_none()) {
+            let below: Vec<PathPart> = paths.clone();
+            paths.retain(|path| {
+                !below.iter().any(|other| matches!((other, path), (PathPart::Below(a), PathPart::Exactly(b)) if a == b))
+            });
+        }
         paths.sort();
         by_methods.entry((host, paths, decision, closes)).or_default().push(method);
     }

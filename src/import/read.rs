@@ -63,9 +63,13 @@ impl<'d> View<'d> {
         (entry.value.value != Value::Null).then(|| self.below(&entry.value, &entry.key))
     }
 
-    /// The items of a field that is a list.
+    /// The items of a field that is a list. One value by itself is a list of it, as protobuf's JSON form has it in Envoy.
     pub(super) fn list(&self, name: &str) -> Vec<View<'d>> {
-        self.field(name).map(|view| view.items()).unwrap_or_default()
+        match self.field(name) {
+            None => Vec::new(),
+            Some(view) if view.is_list() => view.items(),
+            Some(view) => vec![view],
+        }
     }
 
     /// The text of a field.
@@ -73,9 +77,9 @@ impl<'d> View<'d> {
         self.field(name)?.text()
     }
 
-    /// Whether a field is `true`.
+    /// Whether a field is `true`. What [`faults`] passes is one of the two.
     pub(super) fn flag(&self, name: &str) -> bool {
-        self.field(name).is_some_and(|view| view.node.value == Value::Bool(true))
+        self.field(name).is_some_and(|view| truth(view.node) == Some(true))
     }
 
     pub(super) fn text(&self) -> Option<&'d str> {
@@ -108,6 +112,64 @@ impl<'d> View<'d> {
             [entry] => Some((snake(&entry.key), self.below(&entry.value, &entry.key))),
             _ => None,
         }
+    }
+}
+
+/// Fields that are true or false.
+const FLAGS: [&str; 13] = [
+    "any",
+    "bypass_cors_preflight",
+    "case_sensitive",
+    "disabled",
+    "forward",
+    "ignore_case",
+    "invert",
+    "invert_match",
+    "merge_slashes",
+    "normalize_path",
+    "present_match",
+    "require_expiration",
+    "treat_missing_header_as_empty",
+];
+
+/// A truth value as Envoy reads it: YAML 1.1 has more words for them than YAML 1.2, and texts will do.
+fn truth(node: &Node) -> Option<bool> {
+    match &node.value {
+        Value::Bool(value) => Some(*value),
+        Value::Text(text) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "y" => Some(true),
+            "false" | "no" | "off" | "n" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What nobody may guess the meaning of: a key that is there twice, of which Envoy takes the last, in whichever spelling,
+/// and a flag that is neither true nor false. Where, and what.
+pub(super) fn faults(node: &Node) -> Vec<((usize, usize), String)> {
+    let mut found = Vec::new();
+    look(node, &mut found);
+    found
+}
+
+fn look(node: &Node, found: &mut Vec<((usize, usize), String)>) {
+    match &node.value {
+        Value::Map(entries) => {
+            let mut seen = std::collections::BTreeSet::new();
+            for Entry { key, value, position, .. } in entries {
+                if !seen.insert(snake(key)) {
+                    found.push((*position, format!("`{}` is there twice; Envoy takes the last one", shown(key))));
+                }
+                let is_scalar = !matches!(value.value, Value::Map(_) | Value::List(_) | Value::Null);
+                if is_scalar && FLAGS.contains(&snake(key).as_str()) && truth(value).is_none() {
+                    found.push((value.position, format!("`{}` is neither true nor false", shown(key))));
+                }
+                look(value, found);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| look(item, found)),
+        _ => {}
     }
 }
 

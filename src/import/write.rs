@@ -24,6 +24,11 @@ pub(super) fn policy(model: &Model, rules: &[PlannedRule], from: &str) -> (Strin
     );
     out.push_str("\nserver:\n  check:\n    - { listen: \"unix:/run/tollgate/inbound.sock\", direction: inbound }\n");
     let (used, files) = issuers(&mut out, model, rules);
+    if !model.set_headers.is_empty() {
+        out.push('\n');
+        comment(&mut out, "", "Set for the upstream, by a rule or by nobody: a client's own are removed.");
+        let _ = writeln!(out, "identity_headers: {}", list(model.set_headers.iter().map(String::as_str)));
+    }
     if rules.iter().any(|rule| rule.closes) {
         nobody(&mut out, used);
     }

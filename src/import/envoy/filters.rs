@@ -1,5 +1,7 @@
 //! Finding the filters: in a filter's own configuration, in a list of filters, or anywhere in a bootstrap.
 
+use std::collections::BTreeSet;
+
 use super::super::model::{Effect, ImportError, Model};
 use super::super::read::View;
 
@@ -26,15 +28,33 @@ struct Manager<'d> {
     view: View<'d>,
 }
 
-/// The filters in their order.
+/// What filters of the two kinds are called, which operators choose: routes configure them by these names.
+pub(super) fn names(roots: &[View<'_>]) -> BTreeSet<String> {
+    fn collect(view: &View<'_>, depth: usize, names: &mut BTreeSet<String>) {
+        if depth == 0 {
+            return;
+        }
+        if view.field("typed_config").is_some_and(|config| kind_of(&config).is_some()) {
+            names.extend(view.text_of("name").map(str::to_owned));
+        }
+        view.entries().for_each(|(_, inner)| collect(&inner, depth - 1, names));
+        view.items().iter().for_each(|inner| collect(inner, depth - 1, names));
+    }
+    let mut names = BTreeSet::new();
+    roots.iter().for_each(|root| collect(root, DEPTH, &mut names));
+    names
+}
+
+/// The filters in their order. `ours` are their names, in all files.
 pub(super) fn find<'d>(
     root: &View<'d>,
     listener: Option<&str>,
+    ours: &BTreeSet<String>,
     model: &mut Model,
     errors: &mut Vec<ImportError>,
 ) -> Vec<Filter<'d>> {
     let mut managers = Vec::new();
-    walk(root, None, DEPTH, &mut managers, errors);
+    walk(root, None, DEPTH, ours, &mut managers, errors);
     let own_name =
         |manager: &Manager<'_>| manager.listener == listener || manager.view.text_of("stat_prefix") == listener;
     if listener.is_some() {
@@ -87,6 +107,7 @@ fn walk<'d>(
     view: &View<'d>,
     listener: Option<&'d str>,
     depth: usize,
+    ours: &BTreeSet<String>,
     managers: &mut Vec<Manager<'d>>,
     errors: &mut Vec<ImportError>,
 ) {
@@ -99,7 +120,10 @@ fn walk<'d>(
     }
     if let Some(own) = view.field("typed_per_filter_config") {
         for (name, config) in own.entries() {
-            if kind_of(&config).is_some() || name.contains("jwt_authn") || name.contains("rbac") {
+            // `FilterConfig` wraps what it says.
+            let inner = config.field("config").and_then(|inner| kind_of(&inner));
+            let named = ours.contains(name) || name.contains("jwt_authn") || name.contains("rbac");
+            if named || kind_of(&config).or(inner).is_some() {
                 errors.push(ImportError {
                     place: config.place(),
                     message: "a route configures the filter in its own way, which is not imported; import what holds \
@@ -109,8 +133,8 @@ fn walk<'d>(
             }
         }
     }
-    view.entries().for_each(|(_, inner)| walk(&inner, listener, depth - 1, managers, errors));
-    view.items().iter().for_each(|inner| walk(inner, listener, depth - 1, managers, errors));
+    view.entries().for_each(|(_, inner)| walk(&inner, listener, depth - 1, ours, managers, errors));
+    view.items().iter().for_each(|inner| walk(inner, listener, depth - 1, ours, managers, errors));
 }
 
 fn add<'d>(view: &View<'d>, model: &mut Model, errors: &mut Vec<ImportError>, found: &mut Vec<Filter<'d>>) {

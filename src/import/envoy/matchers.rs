@@ -226,16 +226,33 @@ fn string_claim(view: &View<'_>) -> Option<ClaimTest> {
         // Classes such as `\d` are wider here than in RE2, and so is what flags turn on.
         (Text::Regex(text), false) => {
             let simple = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-            let escapes = text.as_bytes().windows(2).all(|two| !matches!(two, [b'\\', c] if c.is_ascii_alphanumeric()));
-            let flags = text.contains("(?")
-                || text.contains("[:")
-                || text.contains("&&")
-                || text.contains("--")
-                || text.contains("~~");
-            (simple && escapes && !flags && regex::Regex::new(&text).is_ok()).then_some(ClaimTest::Pattern(text))
+            // What is written differently for the two: words' ends, classes inside of classes, counts without a least.
+            let escapes = text
+                .as_bytes()
+                .windows(2)
+                .all(|two| !matches!(two, [b'\\', c] if c.is_ascii_alphanumeric() || matches!(c, b'<' | b'>')));
+            let flags = ["(?", "[:", "&&", "--", "~~", "[]", "[^]", "{,"].iter().any(|mark| text.contains(mark));
+            (simple && escapes && !flags && !has_nested_class(&text) && regex::Regex::new(&text).is_ok())
+                .then_some(ClaimTest::Pattern(text))
         }
         (_, true) => None,
     }
+}
+
+/// Whether a `[` stands inside of a class: RE2 takes it for itself, Rust for a class of its own.
+fn has_nested_class(text: &str) -> bool {
+    let (mut inside, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if std::mem::take(&mut escaped) => {}
+            '\\' => escaped = true,
+            '[' if inside => return true,
+            '[' => inside = true,
+            ']' => inside = false,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn whole(view: &View<'_>) -> Option<i64> {

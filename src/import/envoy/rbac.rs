@@ -157,10 +157,14 @@ fn metadata(view: &View<'_>, model: &mut Model) -> Formula {
     };
     let formula = match keys.split_first() {
         Some((key, path)) if !path.is_empty() && view.text_of("filter") == Some(CLAIMS) => {
-            if model.providers.iter().any(|provider| provider.claims_key.as_deref() == Some(key)) {
+            if model.lost_claims.contains(key) {
+                unsayable(
+                    view,
+                    model,
+                    "what stands there is no payload as it was signed, or of a provider that could not be said",
+                )
+            } else if model.providers.iter().any(|provider| provider.claims_key.as_deref() == Some(key)) {
                 matchers::claim(&value, model, key, path)
-            } else if model.lost_claims.contains(key) {
-                unsayable(view, model, "the claims are of a provider that could not be said")
             } else {
                 // Nothing puts claims there.
                 Formula::Const(false)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::super::super::model::{Effect, Keys, Model, Provider};
+use super::super::super::model::{Effect, ImportError, Keys, Model, Provider};
 use super::super::super::read::View;
 use super::Known;
 use crate::config::tree::Value;
@@ -43,6 +43,23 @@ const MAX_LEEWAY: u64 = 300;
 const DEFAULT_LEEWAY: u64 = 60;
 
 pub(super) fn read(name: &str, view: &View<'_>, model: &mut Model) -> Known {
+    for key in ["header_in_metadata", "failed_status_in_metadata"] {
+        model.lost_claims.extend(view.text_of(key).map(str::to_owned));
+    }
+    if view.field("normalize_payload_in_metadata").is_some() {
+        // Texts become lists there.
+        model.lost_claims.extend(view.text_of("payload_in_metadata").map(str::to_owned));
+    }
+    // Envoy takes a client's own of these off each request, whatever becomes of the provider.
+    for (header, name) in header_names(view) {
+        if can_be_removed(&name) {
+            model.set_headers.insert(name);
+        } else {
+            let message =
+                format!("the header `{name}` is set for the upstream, and Tollgate can neither set nor remove it");
+            model.errors.push(ImportError { place: header.place(), message });
+        }
+    }
     match said(name, view, model) {
         Ok((provider, audiences)) => {
             model.providers.push(provider);
@@ -71,11 +88,13 @@ fn said(name: &str, view: &View<'_>, model: &mut Model) -> Result<(Provider, Vec
     let audiences: Option<Vec<String>> =
         view.list("audiences").iter().map(|view| view.text().map(str::to_owned)).collect();
     let audiences = audiences.ok_or("its audiences are not a list of texts")?;
-    if view.field("audiences").is_some_and(|view| !view.is_list()) {
-        return Err("its audiences are not a list of texts".to_owned());
-    }
     let keys = keys(view)?;
     let place = || view.place();
+    if matches!(&keys, Keys::Url(url) if url.starts_with("http:")) {
+        let message = "nobody can change its keys on their way: they come from the URL as it stands, without TLS, and not \
+                       through Envoy's cluster";
+        model.notes.add(place(), Effect::Assumed, message);
+    }
     let (header, elsewhere) = header(view)?;
     let looks_elsewhere = elsewhere.then(|| {
         let message = "only the first place where Tollgate can look for a token is looked at";
@@ -217,6 +236,26 @@ type Inject = Vec<(String, String)>;
 /// Claims by the names that templates have for them.
 type Extra = BTreeMap<String, Vec<String>>;
 
+/// The headers that it sets for the upstream, lower case, each with its place.
+fn header_names<'d>(view: &View<'d>) -> Vec<(View<'d>, String)> {
+    let payload =
+        view.field("forward_payload_header").map(|header| (header.clone(), header.text().unwrap_or_default()));
+    let claims = view.list("claim_to_headers").into_iter().map(|entry| {
+        let name = entry.text_of("header_name").unwrap_or_default();
+        (entry, name)
+    });
+    payload.into_iter().chain(claims).map(|(view, name)| (view, name.to_ascii_lowercase())).collect()
+}
+
+/// Whether Tollgate removes a header of this name where it is an identity header.
+fn can_be_removed(name: &str) -> bool {
+    let folded = name.replace(['_', '.'], "-");
+    let framing =
+        ["authorization", "proxy-authorization", "cookie", "host", "connection", "keep-alive", "te", "trailer"];
+    let steers = ["x-envoy-", "content-", "transfer-", "proxy-", "upgrade", "http2-settings"];
+    is_token(name) && !framing.contains(&&*folded) && !steers.iter().any(|start| folded.starts_with(start))
+}
+
 /// Headers for the upstream, and the claims that they are made of.
 fn headers(view: &View<'_>, model: &mut Model) -> (Inject, Extra) {
     let (mut inject, mut extra) = (Vec::new(), BTreeMap::new());
@@ -240,14 +279,13 @@ fn headers(view: &View<'_>, model: &mut Model) -> (Inject, Extra) {
     }
     for (view, name, template) in wanted {
         let folded = name.replace(['_', '.'], "-");
-        let reserved = ["authorization", "proxy-authorization", "cookie", "host", "connection", "te", "upgrade"];
-        let steers = ["x-envoy-", "content-", "transfer-", "proxy-"].iter().any(|start| folded.starts_with(start));
         let others = model.providers.iter().flat_map(|provider| &provider.inject);
         let clash = others.chain(&inject).any(|(known, other): &(String, String)| {
             (*known == name && *other != template) || (*known != name && known.replace(['_', '.'], "-") == folded)
         });
-        if template.is_empty() || !is_token(&name) || reserved.contains(&folded.as_str()) || steers || clash {
-            model.notes.add(view.place(), Effect::LeftOut, format!("the header `{name}` is not set for the upstream"));
+        if template.is_empty() || !can_be_removed(&name) || clash {
+            let message = format!("the header `{name}` is not set for the upstream; a client's own is removed");
+            model.notes.add(view.place(), Effect::LeftOut, message);
         } else if !inject.contains(&(name.clone(), template.clone())) {
             inject.push((name, template));
         }
