@@ -2,40 +2,19 @@
 //! a request is what the table does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/rules.rs"]
+mod rules;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use proptest::prelude::*;
+use rules::{matcher, rule};
 use tollgate::core::request::{Direction, RequestFacts};
-use tollgate::core::rule::{Action, DenialStyle, Effect, Injection, Rule};
 use tollgate::core::table::algebra::{Budget, Coverage, Region, Sample, Stake, uncovered};
-use tollgate::core::table::{HeaderCondition, HeaderTest, HostPattern, Matcher, PathPattern, PolicyTable, RuleSpec};
+use tollgate::core::table::{HeaderCondition, HeaderTest, Matcher, PolicyTable, RuleSpec};
 
 fn spec(deny: bool, matcher: Matcher) -> RuleSpec {
-    RuleSpec {
-        rule: Rule {
-            name: "".into(),
-            effect: Arc::new(Effect {
-                upstream_token: None,
-                action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
-                injection: Injection::default(),
-                denial: Arc::new(DenialStyle::default()),
-            }),
-        },
-        matcher,
-        priority: 0,
-        fallback: true,
-        cors_preflight: false,
-    }
-}
-
-fn matcher(hosts: &[&str], paths: &[&str], methods: &[&str]) -> Matcher {
-    Matcher {
-        hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
-        paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
-        methods: methods.iter().map(|method| (*method).into()).collect(),
-        ..Matcher::default()
-    }
+    RuleSpec { fallback: true, ..rule("", deny, matcher) }
 }
 
 fn region(host: &str, path: &str, method: &str) -> Region {

@@ -1,8 +1,12 @@
 //! The configuration file: what loads, what does not, and what the operator is told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/markdown.rs"]
+mod markdown;
+
 use std::path::Path;
 
+use markdown::blocks;
 use tempfile::TempDir;
 use tollgate::config::{self, Config};
 
@@ -660,22 +664,6 @@ fn a_denial_has_a_status_that_envoy_knows() {
             }
         }
     }
-}
-
-/// A block of Markdown between fences, and what stands behind the opening one.
-fn blocks(markdown: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut open: Option<(String, String)> = None;
-    for line in markdown.lines() {
-        match (&mut open, line.strip_prefix("```")) {
-            (None, Some(info)) => open = Some((info.to_owned(), String::new())),
-            (Some(_), Some(_)) => found.extend(open.take()),
-            (Some((_, text)), None) => *text += &format!("{line}\n"),
-            (None, None) => {}
-        }
-    }
-    assert!(open.is_none());
-    found
 }
 
 /// A whole file around a block of the documentation.

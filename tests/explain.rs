@@ -13,6 +13,8 @@ mod gate;
 mod mint;
 #[path = "explain/policies.rs"]
 mod policies;
+#[path = "support/program.rs"]
+mod program;
 
 use std::time::Duration;
 

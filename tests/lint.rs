@@ -1,11 +1,17 @@
 //! `tollgate lint`: every code by its example, allowances, shipped policies, and the command.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/markdown.rs"]
+mod markdown;
+#[path = "support/program.rs"]
+mod program;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use markdown::blocks;
+use program::{Ran, tollgate};
 use proptest::prelude::*;
 use serde_json::Value;
 use tollgate::config;
@@ -52,21 +58,6 @@ fn found(text: &str) -> Vec<String> {
     let before = completed(text).lines().count() - text.lines().count();
     let line = |finding: &tollgate::lint::Finding| finding.place.position.0 - before;
     linted(text).findings.iter().map(|finding| format!("{} at {}", finding.code.name(), line(finding))).collect()
-}
-
-/// The fenced blocks of a document with what stands behind their fences.
-fn blocks(markdown: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut open: Option<(String, String)> = None;
-    for line in markdown.lines() {
-        match (&mut open, line.strip_prefix("```")) {
-            (None, Some(info)) => open = Some((info.to_owned(), String::new())),
-            (Some(_), Some(_)) => found.extend(open.take()),
-            (Some((_, text)), None) => writeln!(text, "{line}").unwrap(),
-            (None, None) => {}
-        }
-    }
-    found
 }
 
 #[test]
@@ -450,23 +441,11 @@ proptest! {
     }
 }
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
 fn run(text: &str, arguments: &[&str]) -> Ran {
     let directory = directory();
     fs::write(directory.path().join("policy.yaml"), completed(text)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command.args(["lint", "--config", "policy.yaml"]).args(arguments).current_dir(directory.path());
-    let done = command.output().unwrap();
-    Ran {
-        code: done.status.code().unwrap(),
-        out: String::from_utf8(done.stdout).unwrap(),
-        err: String::from_utf8(done.stderr).unwrap(),
-    }
+    let all: Vec<&str> = ["lint", "--config", "policy.yaml"].into_iter().chain(arguments.iter().copied()).collect();
+    tollgate(directory.path(), &all, b"")
 }
 
 const TWO: &str = "rules:

@@ -1,51 +1,24 @@
 //! The compiled table against a reference that does the obvious: try every rule, keep the greatest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/rules.rs"]
+mod rules;
+
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rules::{matcher, rule};
 use tollgate::core::answer::{DecisionId, Verdict};
 use tollgate::core::decide::{Authentication, Decided, decide};
 use tollgate::core::guard::GuardedHeaders;
 use tollgate::core::reason::Reason;
 use tollgate::core::request::{Direction, Header, Headers, RawRequest, RequestFacts};
-use tollgate::core::rule::{
-    Action, AudienceRequirement, DenialStyle, Effect, Injection, IssuerIndex, Requirements, Rule,
-};
+use tollgate::core::rule::{Action, AudienceRequirement, IssuerIndex, Requirements, Rule};
 use tollgate::core::table::{
     Considered, HeaderCondition, HeaderTest, HostPattern, Matcher, Matching, PathPattern, PolicyTable, RuleSpec,
     Standing, consider,
 };
-
-fn rule(name: &str, deny: bool, matcher: Matcher) -> RuleSpec {
-    RuleSpec {
-        rule: Rule {
-            name: name.into(),
-            effect: Arc::new(Effect {
-                upstream_token: None,
-                action: if deny { Action::Deny } else { Action::Anonymous { caller: None } },
-                injection: Injection::default(),
-                denial: Arc::new(DenialStyle::default()),
-            }),
-        },
-        matcher,
-        priority: 0,
-        fallback: false,
-        cors_preflight: false,
-    }
-}
-
-fn matcher(hosts: &[&str], paths: &[&str], methods: &[&str]) -> Matcher {
-    Matcher {
-        direction: None,
-        hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
-        paths: paths.iter().map(|path| PathPattern::parse(path).unwrap()).collect(),
-        methods: methods.iter().map(|method| (*method).into()).collect(),
-        headers: Vec::new(),
-        context_extensions: Vec::new(),
-    }
-}
 
 #[derive(Clone, Debug)]
 struct Asked {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::command::tollgate;
+use super::program::tollgate;
 
 const DOCUMENT: &str = include_str!("../../docs/explain.md");
 
