@@ -1,8 +1,9 @@
 //! Where log lines go, and which.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::OnceLock;
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -14,6 +15,14 @@ const VARIABLE: &str = "TOLLGATE_LOG";
 
 /// Most lines that wait to be written.
 const MOST_WAITING: usize = 4096;
+
+/// Counts lines that were dropped. As logging itself it is the process's.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// How many log lines were dropped, since nobody took those before them.
+pub(super) fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |counter| u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX))
+}
 
 /// Writes log lines on a thread of its own until it is dropped, and then what still waits, for a second at most.
 #[derive(Debug)]
@@ -52,6 +61,8 @@ pub fn init_logging() -> Result<(LogLevel, LogLines), LoggingError> {
     let (filtering, level) = LogLevel::new(&filter).map_err(LoggingError::Filter)?;
     let waiting = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_WAITING).thread_name("log");
     let (writer, worker) = waiting.finish(stderr());
+    // Set once, where logging is set up once.
+    let _ = DROPPED.set(writer.error_counter());
     let lines = fmt::layer().with_writer(writer);
     let lines = if stderr().is_terminal() {
         lines.boxed()

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::logging::dropped_lines;
 use super::metrics::{Counters, Labels};
 use crate::authn::issuer::CacheStatus;
 use crate::clock::Timestamp;
@@ -17,7 +18,7 @@ use crate::engine::Status;
 type Gauges = Family<Labels<1>, Gauge>;
 type Times = Family<Labels<1>, Gauge<f64, AtomicU64>>;
 
-/// The metrics of an engine as it is now.
+/// The metrics of an engine as it is now, and of the log.
 pub(super) fn registry(status: &Status) -> Registry {
     let mut registry = Registry::with_prefix("tollgate");
     let token_cache = Caches::register(&mut registry, "token", "validated tokens");
@@ -33,6 +34,8 @@ pub(super) fn registry(status: &Status) -> Registry {
     let keys_for = registered!(Gauges, "keys_max_age_seconds", "How old keys that are fetched may become");
     let answered_at =
         registered!(Times, "provider_last_success_timestamp_seconds", "When the provider last answered a call");
+    let dropped = registered!(Counter, "log_lines_dropped", "Log lines that nobody took in time");
+    add(&dropped, dropped_lines());
     let followers: Counters<2> =
         registered!(Counters<2>, "single_flight_followers", "Waits for a call that was under way for somebody else");
     let follow = |name: &Arc<str>, waited_for: &str, count: u64| {
