@@ -8,6 +8,8 @@ mod wait;
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use tollgate::net::HttpClient;
 use tollgate::telemetry::{Exposition, Recorder};
 use tonic::transport::{Channel, Endpoint};
 
+/// `O_NONBLOCK` as `open` takes it.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 struct Gate {
@@ -294,10 +298,10 @@ async fn nobody_waits_for_a_pipe_that_nobody_reads() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Open for both, so that the writer's end opens, and never read.
-    let _held = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    // Open for both, so that the writer's end opens, and never read. It is full: nothing the gate writes finds room.
+    let mut held = OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(&pipe).unwrap();
+    while held.write(&[b'\n'; 4096]).is_ok() {}
     let mut gate = Gate::start(&format!("{{ to: {{ file: '{}' }}, buffer: 64KiB }}", pipe.display())).await;
-    // The pipe takes 64 KiB, and so do the buffers.
     let path = format!("/open/{}", "x".repeat(1500));
     let mut asked = 0_u64;
     while gate.dropped() == 0 {
