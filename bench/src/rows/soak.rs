@@ -52,6 +52,13 @@ struct Soak {
     reload: Duration,
 }
 
+impl Soak {
+    /// Rotations for which there must be keys.
+    fn rotations(&self) -> u32 {
+        WARM_UP + (self.lasts.div_duration_f64(self.rotation)).ceil() as u32 + 1
+    }
+}
+
 fn run_short(bench: &Bench) -> anyhow::Result<Findings> {
     let seconds = |seconds| Duration::from_secs(seconds);
     soak(bench, &Soak { number: 16, lasts: seconds(60), rotation: seconds(30), reload: seconds(5) })
@@ -94,8 +101,7 @@ fn soak(bench: &Bench, soak: &Soak) -> anyhow::Result<Findings> {
         // Full after some rotations, so that what grows afterwards is something else.
         policy.cache = "8MiB";
         let start = bench.scene.gate_start(&policy)?;
-        let issuer = Issuer::new(bench)?;
-        let bodies = issuer.bodies()?;
+        let (issuer, bodies) = Issuer::new(bench, soak.rotations())?;
         let tokens: Tokens = Arc::new(Mutex::new(bodies.clone()));
         let server = Server::start(start, &bodies[0]).await?;
         let capacity = window(&server, bodies, &bench.effort, Outcome::Allow).await?.per_second();
@@ -178,12 +184,19 @@ fn in_turn(tokens: Tokens) -> Made<impl FnMut() -> Option<Bytes> + Send> {
 
 /// An issuer whose keys are rotated: the key set has the keys of two generations.
 struct Issuer {
-    keys: Keys,
     file: PathBuf,
     /// The key set that other measurements find there.
     before: String,
-    tokens: u64,
-    minted: u64,
+    /// Those to come, the last one first.
+    generations: Vec<Generation>,
+}
+
+/// New keys.
+struct Generation {
+    /// The key set with them and those before them.
+    key_set: String,
+    /// A request for each of so many tokens that nobody has seen.
+    bodies: Vec<Bytes>,
 }
 
 impl Drop for Issuer {
@@ -194,28 +207,32 @@ impl Drop for Issuer {
 }
 
 impl Issuer {
-    fn new(bench: &Bench) -> anyhow::Result<Self> {
-        let file = bench.scene.folder().join("keys.jwks");
-        let keys = Keys::generate()?;
-        fs::write(&file, keys.jwks())?;
-        let before = bench.scene.keys.jwks();
-        Ok(Self { keys, file, before, tokens: bench.effort.tokens as u64, minted: 0 })
-    }
-
-    /// A request for each of so many tokens that nobody has seen.
-    fn bodies(&self) -> anyhow::Result<Vec<Bytes>> {
+    /// Publishes its first keys; the requests of that generation. All tokens are minted now: beside the load they would be
+    /// late, and callers would come with tokens whose key is gone.
+    fn new(bench: &Bench, rotations: u32) -> anyhow::Result<(Self, Vec<Bytes>)> {
+        let (file, count) = (bench.scene.folder().join("keys.jwks"), bench.effort.tokens as u64);
         let at = mint::now();
-        let token = |nth| Ok(body(&mint::mint(&self.keys, Algorithm::EdDsa, Kind::Good, nth, at)?, nth));
-        (self.minted..self.minted + self.tokens).map(token).collect()
+        let bodies = |keys: &Keys, generation: u64| -> anyhow::Result<Vec<Bytes>> {
+            let token = |nth| Ok(body(&mint::mint(keys, Algorithm::EdDsa, Kind::Good, nth, at)?, nth));
+            (generation * count..(generation + 1) * count).map(token).collect()
+        };
+        let mut keys = Keys::generate()?;
+        fs::write(&file, keys.jwks())?;
+        let (first, mut generations) = (bodies(&keys, 0)?, Vec::new());
+        for generation in 1..=u64::from(rotations) {
+            let next = keys.next()?;
+            let key_set = Keys::jwks_of(&[&keys, &next]);
+            generations.push(Generation { key_set, bodies: bodies(&next, generation)? });
+            keys = next;
+        }
+        generations.reverse();
+        Ok((Self { file, before: bench.scene.keys.jwks(), generations }, first))
     }
 
-    /// Publishes new keys beside those of today; afterwards, signs with them.
+    /// Publishes new keys beside those of today; the requests that are signed with them.
     fn rotate(&mut self) -> anyhow::Result<Vec<Bytes>> {
-        let next = self.keys.next()?;
-        replace(&self.file, &Keys::jwks_of(&[&self.keys, &next]))?;
-        self.keys = next;
-        self.minted += self.tokens;
-        let bodies = self.bodies()?;
+        let Generation { key_set, bodies } = self.generations.pop().context("no keys are left")?;
+        replace(&self.file, &key_set)?;
         std::thread::sleep(PUBLISHED_BEFORE);
         Ok(bodies)
     }
@@ -237,8 +254,6 @@ impl Turning {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, tokens) = (Arc::clone(&stop), Arc::clone(tokens));
         let thread = std::thread::spawn(move || {
-            // Ten thousand tokens are minted beside the load, which must not be late for it.
-            rustix::process::nice(19).context("the thread keeps its priority")?;
             let (mut rotations, mut rotate_at, mut reload_at) = (0, Instant::now() + rotation, Instant::now() + reload);
             let (mut new, mut renew_at) = (Vec::new(), Instant::now());
             while !stopped.load(Relaxed) {
