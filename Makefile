@@ -46,6 +46,15 @@ PROMTOOL := $(CURDIR)/.tools/promtool
 promtool_ready := .tools/promtool.stamp
 endif
 
+# An mdbook of your own: `make book MDBOOK=/usr/bin/mdbook`. Nothing is fetched then.
+ifdef MDBOOK
+mdbook_ready :=
+else
+MDBOOK := $(CURDIR)/.tools/mdbook/bin/mdbook
+mdbook_ready := .tools/mdbook.stamp
+endif
+mdbook_pin := $(shell sed -n '/^[0-9]/p' .ci/mdbook.txt)
+
 # What `make demo`, `make bench` and `make load` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
@@ -111,6 +120,18 @@ fmt: need-cargo ## Format the code
 .PHONY: docs
 docs: need-cargo ## The library's documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# Side by side as in the repository, so that links between pages hold. The table of contents has its links from where it
+# lies; mdBook wants them from the top.
+.PHONY: book
+book: need-python $(mdbook_ready) ## The documentation as a book, in target/book, and its links checked
+	@rm -rf target/book target/book-src
+	@mkdir -p target/book-src
+	@cp -r README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs envoy examples target/book-src/
+	@sed -e 's#](\([a-z]\)#](docs/\1#' -e 's#](\.\./#](#' docs/SUMMARY.md > target/book-src/SUMMARY.md
+	@rm target/book-src/docs/SUMMARY.md target/book-src/docs/book.*
+	$(MDBOOK) build docs
+	.ci/book/check target/book
 
 .PHONY: ci
 ci: ## Everything that a change must pass
@@ -198,6 +219,16 @@ clean: ## Remove what was built and fetched
 	@echo "building the pinned promtool into .tools, once (some minutes)"
 	@go build -C .ci/promtool -mod=readonly -ldflags=-w -o $(CURDIR)/.tools/promtool github.com/prometheus/prometheus/cmd/promtool \
 	    || { echo "error: go could not build promtool: it needs a way to its module proxy. With a promtool of your own: make $(MAKECMDGOALS) PROMTOOL=/path/to/promtool" >&2; exit 1; }
+	@touch $@
+
+# Unoptimised and without what watches and serves: two minutes to build, and a book takes a second all the same.
+.tools/mdbook.stamp: .ci/mdbook.txt | need-cargo
+	@rm -rf .tools/mdbook .tools/mdbook.stamp
+	@mkdir -p .tools
+	@echo "building the pinned mdbook into .tools, once (some minutes)"
+	@CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --no-default-features --features search \
+	    --root .tools/mdbook --version "=$(mdbook_pin)" mdbook \
+	    || { echo "error: cargo could not build mdbook: it needs a way to its registry. With an mdbook of your own: make $(MAKECMDGOALS) MDBOOK=/path/to/mdbook" >&2; exit 1; }
 	@touch $@
 
 .PHONY: need-java

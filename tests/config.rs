@@ -703,7 +703,7 @@ fn documents() -> Vec<(String, String)> {
     documents.extend(examples().into_iter().map(|path| {
         let text = std::fs::read_to_string(&path).unwrap();
         // Where a pod finds them, and where the example does.
-        let text = text.replace(POD, "secrets/").replace("../keys/", "keys/");
+        let text = text.replace(POD, "secrets/").replace("../keys/", "keys/").replace("../secrets/", "secrets/");
         (path.display().to_string(), text)
     }));
     documents

@@ -1,6 +1,9 @@
 //! What is written and shipped for Keycloak fits together: it is run against a real one elsewhere (`make test-idp`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "support/markdown.rs"]
+mod markdown;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -8,28 +11,9 @@ use std::path::Path;
 use serde_json::Value;
 use tollgate::config;
 
-/// The blocks of a document with this after the opening fence, without their indentation.
+/// The blocks of a document with this after the opening fence.
 fn blocks(document: &str, info: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open: Option<(usize, bool, String)> = None;
-    for line in document.lines() {
-        let inner = line.trim_start();
-        match &mut open {
-            None => {
-                if let Some(kind) = inner.strip_prefix("```") {
-                    open = Some((line.len() - inner.len(), kind == info, String::new()));
-                }
-            }
-            Some((_, wanted, text)) if inner == "```" => {
-                if *wanted {
-                    found.push(std::mem::take(text));
-                }
-                open = None;
-            }
-            Some((indent, _, text)) => *text += &format!("{}\n", line.get(*indent..).unwrap_or_default()),
-        }
-    }
-    found
+    markdown::blocks(document).into_iter().filter(|(kind, _)| kind == info).map(|(_, text)| text).collect()
 }
 
 /// Loads a policy whose secrets are in a folder that is there.

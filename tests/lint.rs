@@ -122,7 +122,10 @@ fn shipped_policies_are_as_they_are_meant() {
     let secrets = directory.path().join("secrets");
     let mut left = String::new();
     for (name, text) in shipped() {
-        let mut text = text.replace("../keys/", "keys/").replace("/run/tollgate/oauth-public.key", "keys/passport.pem");
+        let mut text = text
+            .replace("../keys/", "keys/")
+            .replace("../secrets/", "secrets/")
+            .replace("/run/tollgate/oauth-public.key", "keys/passport.pem");
         text = text.replace("/var/run/secrets/kubernetes.io/serviceaccount/", "secrets/");
         for word in text.clone().split([' ', ',', '}', '\n']) {
             if word.starts_with('/') && (word.contains("client-secret") || word.starts_with("/secrets/")) {

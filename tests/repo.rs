@@ -190,22 +190,6 @@ fn the_policy_of_the_readme_loads_and_has_ten_lines() {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
-    for (path, text) in texts() {
-        if path.extension().is_none_or(|ext| ext != "md") {
-            continue;
-        }
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = target.split('#').next().unwrap();
-            if !file.is_empty() && !file.contains("://") {
-                let folder = path.parent().unwrap();
-                assert!(root().join(folder).join(file).exists(), "{}: `{target}` leads nowhere", path.display());
-            }
-        }
-    }
-}
-
-#[test]
 fn exit_codes_are_documented_as_the_program_has_them() {
     let readme = read("README.md");
     let help = tollgate::cli::command().render_long_help().to_string();

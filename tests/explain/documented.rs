@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::program::tollgate;
+use super::program::{tollgate, words};
 
 const DOCUMENT: &str = include_str!("../../docs/explain.md");
 
@@ -12,19 +12,6 @@ fn blocks(kind: &str) -> Vec<&'static str> {
     let opening = format!("```{kind}\n");
     // A block ends where a line begins with its fence.
     DOCUMENT.split(&opening).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
-}
-
-/// Splits a command line as a shell does, as far as the document needs it.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for (at, part) in line.split('\'').enumerate() {
-        if at % 2 == 1 {
-            words.push(part.to_owned());
-        } else {
-            words.extend(part.split_whitespace().map(str::to_owned));
-        }
-    }
-    words
 }
 
 #[test]

@@ -178,13 +178,20 @@ fn resolve_times(claims: &mut Value) {
     }
 }
 
-/// A shipped policy of `examples/issuers`, with keys of ours in the place of its issuers' own.
+/// A shipped policy of `examples/issuers`, with keys of ours in the place of its issuers' own, and the script's provider in
+/// the place of those that are asked.
 fn example_with_keys(name: &str, keys: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/issuers/{name}.yaml"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut policy: Value = serde_saphyr::from_str(&text).unwrap();
     policy.as_object_mut().unwrap().remove("server");
     for issuer in policy["issuers"].as_object_mut().unwrap().values_mut() {
+        if issuer["tokens"] == "opaque" {
+            let endpoint = serde_json::json!({"introspection_endpoint": "${PROVIDER}/introspect", "timeout": "20s"});
+            issuer["provider"] = endpoint;
+            issuer["introspection"]["client"] = serde_json::json!({"id": "gate", "secret_env": "CARGO_PKG_NAME"});
+            continue;
+        }
         issuer["keys"] = match issuer["keys"].get("pem") {
             Some(_) => serde_json::json!({"pem": [format!("{keys}/rsa.pem")]}),
             None => serde_json::json!({"jwks_file": format!("{keys}/keys.jwks")}),

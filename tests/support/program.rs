@@ -41,3 +41,14 @@ pub(crate) fn tollgate(folder: &Path, arguments: &[&str], input: &[u8]) -> Ran {
         err: String::from_utf8(done.stderr).unwrap(),
     }
 }
+
+/// Splits a command line as a shell does, as far as documents need it.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(at, part)| match at % 2 {
+            1 => vec![part.to_owned()],
+            _ => part.split_whitespace().map(str::to_owned).collect(),
+        })
+        .collect()
+}
