@@ -1,0 +1,97 @@
+//! Where files of cases are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The folder of cases beside a policy.
+const FOLDER: &str = "tests";
+
+/// Deepest folder that is searched.
+const MAX_DEPTH: usize = 16;
+
+/// The files of cases beside a policy: those whose names end in `.test.yaml` or `.test.yml`, and those in the folder
+/// `tests`.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn beside(policy: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = match policy.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let mut found = Vec::new();
+    search(folder, 0, &mut found)?;
+    let tests = folder.join(FOLDER);
+    if tests.is_dir() {
+        search(&tests, MAX_DEPTH, &mut found)?;
+    }
+    found.sort();
+    Ok(found.into_iter().map(|path| path.strip_prefix(".").map_or(path.clone(), Path::to_owned)).collect())
+}
+
+/// The files that a path stands for: itself, or those in the folder and below, by their names.
+///
+/// # Errors
+/// A path where nothing is, a folder that cannot be read.
+pub fn at(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    search(path, MAX_DEPTH, &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+/// Names with a leading dot are a ConfigMap's machinery and editors' drafts.
+fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            if depth > 0 {
+                search(&path, depth - 1, found)?;
+            }
+        } else if name.ends_with(".test.yaml") || name.ends_with(".test.yml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_are_found_beside_a_policy_and_in_folders() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for name in [
+            "policy.yaml",
+            "a.test.yaml",
+            ".draft.test.yaml",
+            "rules.d/b.test.yaml",
+            "tests/c.test.yml",
+            "tests/deep/d.test.yaml",
+            "tests/check.yaml",
+        ] {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let names = |found: Vec<PathBuf>| -> Vec<String> {
+            found.iter().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+        };
+        let all = ["a.test.yaml", "tests/c.test.yml", "tests/deep/d.test.yaml"];
+        assert_eq!(names(beside(&root.join("policy.yaml")).unwrap()), all);
+        assert_eq!(names(at(&root.join("tests")).unwrap()), all[1..]);
+        assert_eq!(names(at(&root.join("tests/check.yaml")).unwrap()), ["tests/check.yaml"]);
+        assert!(at(&root.join("nothing")).is_err());
+    }
+}
