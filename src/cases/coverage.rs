@@ -152,14 +152,11 @@ impl Coverage {
             let mut tell = |place: &Place, what: String, unseen: String| {
                 gaps.push(Gap { place: place.clone(), rule: rule.name.clone(), what, unseen });
             };
-            let preflight = rule.preflight.iter().filter(|one| !one.is_exercised());
             if rule.answered == 0 {
-                tell(&rule.place, String::new(), "it answers no case".to_owned());
-                if rule.preflight.as_ref().is_none_or(|one| !one.is_exercised()) {
-                    continue;
-                }
+                tell(&rule.place, String::new(), "answers no case".to_owned());
+                continue;
             }
-            for one in preflight {
+            for one in rule.preflight.iter().filter(|one| !one.is_exercised()) {
                 tell(&one.place, one.title.clone(), "never answered".to_owned());
             }
             for requirement in &rule.requirements {

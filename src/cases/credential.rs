@@ -85,6 +85,14 @@ impl Given {
 }
 
 impl Whose<'_> {
+    /// Whether the issuer that is named is there.
+    ///
+    /// # Errors
+    /// In words: it is not.
+    pub fn check(self, issuers: &[IssuerSpec]) -> Result<(), String> {
+        self.find(issuers).map(drop)
+    }
+
     /// The issuer that is named.
     fn find(self, issuers: &[IssuerSpec]) -> Result<Option<&IssuerSpec>, String> {
         let Some(name) = self.name else { return Ok(None) };

@@ -15,18 +15,27 @@ const MAX_DEPTH: usize = 16;
 /// # Errors
 /// A folder that cannot be read.
 pub fn beside(policy: &Path) -> io::Result<Vec<PathBuf>> {
-    let folder = match policy.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
     let mut found = Vec::new();
-    search(folder, 0, &mut found)?;
-    let tests = folder.join(FOLDER);
+    search(folder_of(policy), 0, &mut found)?;
+    let tests = folder_of(policy).join(FOLDER);
     if tests.is_dir() {
         search(&tests, MAX_DEPTH, &mut found)?;
     }
     found.sort();
     Ok(found.into_iter().map(|path| path.strip_prefix(".").map_or(path.clone(), Path::to_owned)).collect())
+}
+
+/// The folders in which [`beside`] looks first: a new file shows in one of them.
+pub fn folders(policy: &Path) -> Vec<PathBuf> {
+    let folder = folder_of(policy);
+    vec![folder.to_owned(), folder.join(FOLDER)]
+}
+
+fn folder_of(policy: &Path) -> &Path {
+    match policy.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 /// The files that a path stands for: itself, or those in the folder and below, by their names.

@@ -1,8 +1,8 @@
 //! What a case expects, as its file says it.
 
-use crate::cases::{Expect, request};
 use crate::cases::expect::Wanted;
 use crate::cases::file::{AbsentFile, DecisionFile, ExpectFile};
+use crate::cases::{Expect, request};
 use crate::config::names::{nearest, shown};
 use crate::config::place::At;
 use crate::config::value::{ByShape, Never, Ordered};
