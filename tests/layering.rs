@@ -280,7 +280,10 @@ const STATED: [&str; 3] = ["stated", "Stated", "Explainer"];
 fn nothing_that_answers_requests_takes_claims_for_a_token() {
     let explains = |module: &[String]| {
         let path: Vec<&str> = module.iter().map(String::as_str).collect();
-        matches!(path[..], ["authn", "stated"] | ["engine", "explain", ..] | ["cases", ..] | ["cli", "explain" | "test", ..])
+        matches!(
+            path[..],
+            ["authn", "stated"] | ["engine", "explain", ..] | ["cases", ..] | ["cli", "explain" | "test", ..]
+        )
     };
     let mut named = BTreeSet::new();
     for (file, module, code) in sources() {

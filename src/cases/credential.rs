@@ -62,6 +62,15 @@ impl Given {
         Ok(Self::Claims(source.clone(), value(source, STAND_IN), stated))
     }
 
+    /// Without the claims that are null: that is how a file says that there is to be none.
+    #[must_use]
+    pub fn without_nulls(mut self) -> Self {
+        if let Self::Claims(_, _, stated) = &mut self {
+            stated.claims.retain(|_, value| !value.is_null());
+        }
+        self
+    }
+
     /// The request, with this credential in the place of its own.
     pub fn carried_by<'r>(&'r self, request: RawRequest<'r>) -> RawRequest<'r> {
         let (source, value) = match self {

@@ -41,12 +41,19 @@ pub struct Compared {
     pub expected: String,
     /// What came.
     pub got: String,
+    /// Whether it is a header.
+    header: bool,
 }
 
 impl Compared {
     /// Whether it came as expected.
     pub fn agrees(&self) -> bool {
         self.expected == self.got
+    }
+
+    /// Whether it is a header, of the request or of the response.
+    pub fn is_header(&self) -> bool {
+        self.header
     }
 }
 
@@ -58,7 +65,7 @@ impl Expect {
         let answer = &explanation.answer;
         let mut all = Vec::new();
         let mut compare = |what: &str, expected: String, got: String| {
-            all.push(Compared { what: what.to_owned(), expected, got });
+            all.push(Compared { what: what.to_owned(), expected, got, header: false });
         };
         if let Some(allowed) = self.allowed {
             compare("decision", decision(allowed).to_owned(), decision(answer.reason.allows()).to_owned());
@@ -85,14 +92,14 @@ impl Expect {
                 Verdict::Allow(allowed) => at_upstream(allowed, name, explanation),
                 Verdict::Deny(_) => "nothing: the request is denied".to_owned(),
             };
-            compare(&format!("header {name}"), wanted.shown(), got);
+            all.push(Compared { what: format!("header {name}"), expected: wanted.shown(), got, header: true });
         }
         for (name, wanted) in &self.response_headers {
             let got = match &answer.verdict {
                 Verdict::Allow(allowed) => joined(allowed.response_headers(), name),
                 Verdict::Deny(denied) => joined(denied.headers().iter(), name),
             };
-            compare(&format!("response header {name}"), wanted.shown(), got);
+            all.push(Compared { what: format!("response header {name}"), expected: wanted.shown(), got, header: true });
         }
         all
     }

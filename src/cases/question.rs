@@ -37,7 +37,8 @@ pub enum Sent {
         /// Whose it is, by name, where that matters.
         issuer: Option<String>,
     },
-    /// It carries a token with these claims in the place of its own. Times may be written as spans: `+5m`, `-1h`.
+    /// It carries a token with these claims in the place of its own. Times may be written as spans: `+5m`, `-1h`. A claim that
+    /// is null is not there.
     Claims {
         /// What the token says.
         claims: Map<String, Value>,
@@ -71,7 +72,7 @@ impl Question {
                 Given::token(explainer.issuers(), whose(issuer.as_deref()), token.expose())?
             }
             Sent::Claims { claims, issuer } => {
-                Given::claims(explainer.issuers(), whose(issuer.as_deref()), timed(claims, now), now)?
+                Given::claims(explainer.issuers(), whose(issuer.as_deref()), timed(claims, now), now)?.without_nulls()
             }
         };
         let explanation = explainer.explain(given.carried_by(request), given.stated(), now).await;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::{CaseFile, CasesFile, DefaultsFile, FILE_KEYS};
 use super::Cases;
+use super::file::{CaseFile, CasesFile, DefaultsFile, FILE_KEYS};
 use crate::config;
 use crate::config::decode::{decode, report_unknown};
 use crate::config::place::{At, Sink};

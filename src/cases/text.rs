@@ -87,15 +87,9 @@ mod tests {
     fn times_are_counted_from_now() {
         let now = Timestamp::from_unix_seconds(1000);
         let at = |seconds| Some(Timestamp::from_unix_seconds(seconds));
-        for (text, want) in [
-            ("+5m", at(1300)),
-            ("-1m 30s", at(910)),
-            ("5m", None),
-            ("+", None),
-            ("-7", None),
-            ("", None),
-            ("ü", None),
-        ] {
+        for (text, want) in
+            [("+5m", at(1300)), ("-1m 30s", at(910)), ("5m", None), ("+", None), ("-7", None), ("", None), ("ü", None)]
+        {
             assert_eq!(from_now(text, now), want, "{text}");
         }
     }

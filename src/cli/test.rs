@@ -104,7 +104,11 @@ pub(super) fn run(arguments: &TestArgs, out: &mut impl Write) -> Result<Exit, Fa
         .build()
         .map_err(|error| Failure::NotRun(format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        if arguments.watch { watch(arguments, out).await } else { once(arguments, &Inputs::read(arguments)?, out).await }
+        if arguments.watch {
+            watch(arguments, out).await
+        } else {
+            once(arguments, &Inputs::read(arguments)?, out).await
+        }
     })
 }
 

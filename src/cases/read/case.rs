@@ -79,6 +79,7 @@ impl<'f> Reader<'f> {
                 let texts = texts.iter().enumerate();
                 return texts.filter_map(|(index, text)| self.described(at, &list.index(index), file, text)).collect();
             }
+            (Some(ByShape::Map(never)), None) => match *never {},
         }
         Vec::new()
     }
@@ -124,7 +125,8 @@ impl<'f> Reader<'f> {
             );
             return None;
         };
-        let described = Described { method, host, path, headers: &headers, caller: &caller, context_extensions: &context };
+        let described =
+            Described { method, host, path, headers: &headers, caller: &caller, context_extensions: &context };
         Some((text.to_owned(), described.message()))
     }
 

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+use super::json;
 use super::rules::Rules;
 use super::secret::Names;
 use super::text::{Text, asked};
-use super::json;
 use crate::authn::explain::Credential;
 use crate::authn::trace;
 use crate::cases::Decided;
@@ -48,7 +48,11 @@ impl<'t> Told<'t> {
         }
         let Some(rule) = &explanation.answer.rule else {
             let near = self.rules(false).shown;
-            return near.iter().take(NEAR).map(|rule| format!("rule `{}`: {}", rule.name, Text::standing(rule))).collect();
+            return near
+                .iter()
+                .take(NEAR)
+                .map(|rule| format!("rule `{}`: {}", rule.name, Text::standing(rule)))
+                .collect();
         };
         let of_token = explanation.credential.as_ref().and_then(refused);
         let unmet = explanation.requirements.iter().filter(|judged| matches!(judged.outcome, Outcome::NotMet(_)));
@@ -58,7 +62,8 @@ impl<'t> Told<'t> {
         }
         if !explanation.answer.reason.allows() {
             let without = matches!(explanation.credential, Some(Credential::Absent));
-            let why = if without { "it wants a token, and none was sent" } else { explanation.answer.reason.sentence() };
+            let why =
+                if without { "it wants a token, and none was sent" } else { explanation.answer.reason.sentence() };
             return vec![format!("rule `{}`: {why}", rule.name)];
         }
         let met: Vec<String> = explanation.requirements.iter().map(asked).collect();

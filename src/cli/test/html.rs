@@ -57,7 +57,7 @@ fn rule(out: &mut Page, rule: &RuleSeen) {
     for requirement in &rule.requirements {
         self::requirement(out, requirement);
     }
-    for preflight in &rule.preflight {
+    if let Some(preflight) = &rule.preflight {
         out.raw("<tr class=\"part\">");
         let answered = format!("answers {}", preflight.alone);
         row(out, &preflight.title, &preflight.place, preflight.is_exercised(), &answered);

@@ -39,10 +39,10 @@ fn case(done: &Done) -> Value {
     };
     let differs = otherwise.map(|otherwise| {
         let differing = otherwise.compared.iter().filter(|one| !one.agrees());
-        differing.map(|Compared { what, expected, got }| json!({ "what": what, "expected": expected, "got": got }))
+        differing
+            .map(|Compared { what, expected, got, .. }| json!({ "what": what, "expected": expected, "got": got }))
             .collect::<Vec<_>>()
     });
-    let because = otherwise.map(|otherwise| otherwise.expected_rule.iter().chain(&otherwise.because).collect::<Vec<_>>());
     json!({
         "name": done.case.name,
         "file": done.case.place.file.display().to_string(),
@@ -50,7 +50,7 @@ fn case(done: &Done) -> Value {
         "outcome": outcome,
         "error": error,
         "differs": differs,
-        "because": because,
+        "because": otherwise.map(|otherwise| &otherwise.because),
         "explanation": otherwise.map(|otherwise| &otherwise.explanation),
     })
 }

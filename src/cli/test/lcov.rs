@@ -13,8 +13,8 @@ use crate::config::written::Place;
 struct File {
     /// Line, name, count.
     rules: Vec<(usize, String, u64)>,
-    /// Line; the count of each way.
-    branches: Vec<(usize, Vec<u64>)>,
+    /// Line; whether it was come to; the count of each way from there.
+    branches: Vec<(usize, bool, Vec<u64>)>,
     /// Count, by line.
     lines: BTreeMap<usize, u64>,
 }
@@ -33,17 +33,19 @@ pub(super) fn records(coverage: &Coverage) -> String {
     for rule in &coverage.rules {
         let name = Printable::line(&rule.name).to_string();
         at(&rule.place, &|file, line| file.rules.push((line, name.clone(), rule.answered)), rule.answered);
-        let once = |count: u64| move |file: &mut File, line| file.branches.push((line, vec![count]));
+        let once = |reached: bool, count: u64| {
+            move |file: &mut File, line: usize| file.branches.push((line, reached, vec![count]))
+        };
         for requirement in &rule.requirements {
             let ways = vec![requirement.held, requirement.failed];
             let judged = requirement.held + requirement.failed;
-            at(&requirement.place, &|file, line| file.branches.push((line, ways.clone())), judged);
+            at(&requirement.place, &|file, line| file.branches.push((line, judged > 0, ways.clone())), judged);
             for one in &requirement.alternatives {
-                at(&one.place, &once(one.alone), one.alone);
+                at(&one.place, &once(requirement.held > 0, one.alone), one.alone);
             }
         }
-        for preflight in &rule.preflight {
-            at(&preflight.place, &once(preflight.alone), preflight.alone);
+        if let Some(preflight) = &rule.preflight {
+            at(&preflight.place, &once(rule.answered > 0, preflight.alone), preflight.alone);
         }
     }
     let mut out = String::new();
@@ -66,12 +68,11 @@ impl File {
         let hit = self.rules.iter().filter(|(.., count)| *count > 0).count();
         writeln!(out, "FNF:{}\nFNH:{hit}", self.rules.len())?;
         let (mut found, mut hit) = (0_usize, 0_usize);
-        for (block, (line, ways)) in self.branches.iter().enumerate() {
-            let reached = ways.iter().any(|count| *count > 0);
+        for (block, (line, reached, ways)) in self.branches.iter().enumerate() {
             for (branch, count) in ways.iter().enumerate() {
                 found += 1;
                 hit += usize::from(*count > 0);
-                let taken = if reached { count.to_string() } else { "-".to_owned() };
+                let taken = if *reached || *count > 0 { count.to_string() } else { "-".to_owned() };
                 writeln!(out, "BRDA:{line},{block},{branch},{taken}")?;
             }
         }

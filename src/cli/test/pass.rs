@@ -49,7 +49,6 @@ impl Inputs {
         }
         Ok(Self { policy, cases })
     }
-
 }
 
 /// What a run depends on. What is wrong with it is told by the run itself.
@@ -133,10 +132,8 @@ pub(super) enum Outcome {
 pub(super) struct Otherwise {
     /// Everything that was expected, and what came.
     pub(super) compared: Vec<Compared>,
-    /// What the decision hangs on.
+    /// Why the rule that was expected does not answer, and what the decision hangs on.
     pub(super) because: Vec<String>,
-    /// Why the rule that was expected does not answer.
-    pub(super) expected_rule: Option<String>,
     /// As `tollgate explain --json` has it.
     pub(super) explanation: Value,
 }
@@ -208,5 +205,15 @@ fn judge(case: &Case, explainer: &Explainer, decided: &Decided) -> Outcome {
         let standing = told.standing(name).unwrap_or_else(|| "the policy has no rule of this name".to_owned());
         format!("rule `{name}`: {standing}")
     });
-    Outcome::Failed(Box::new(Otherwise { compared, because: told.because(), expected_rule, explanation: told.json() }))
+    // A header has its value from the rule's template: that the requirements are met says nothing about it.
+    let of_decision = compared.iter().any(|one| !one.agrees() && !one.is_header());
+    let mut because: Vec<String> = expected_rule.into_iter().collect();
+    if of_decision {
+        for line in told.because() {
+            if !because.contains(&line) {
+                because.push(line);
+            }
+        }
+    }
+    Outcome::Failed(Box::new(Otherwise { compared, because, explanation: told.json() }))
 }

@@ -54,7 +54,9 @@ impl Text<'_> {
                 writeln!(out, "{}  {title}", self.paint.bad("FAILED"))?;
                 self.difference(otherwise, out)?;
                 if !self.arguments.explain {
-                    let hint = format!("tollgate test --explain --filter '{}'", place(&done.case));
+                    let (policy, case) = (self.pass.policy.display(), &done.case.place);
+                    let (file, line) = (case.file.display(), case.position.0);
+                    let hint = format!("tollgate test --config {policy} {file} --filter :{line} --explain");
                     writeln!(out, "  {}  {}", self.paint.faint("explain"), Printable::line(&hint))?;
                 }
                 writeln!(out)
@@ -79,7 +81,7 @@ impl Text<'_> {
                 writeln!(out, "  {what:first$}  {}  {}", self.paint.good(&expected), self.paint.bad(got))?;
             }
         }
-        for line in otherwise.expected_rule.iter().chain(&otherwise.because) {
+        for line in &otherwise.because {
             writeln!(out, "  {}  {}", self.paint.faint("because"), Printable::line(line))?;
         }
         Ok(())
@@ -100,11 +102,10 @@ impl Text<'_> {
         } else {
             self.paint.faint(" (`--coverage` lists the rest)")
         };
-        let parts = [
-            of(counts.rules, "rule"),
-            of(counts.requirements, "requirement"),
-            of(counts.alternatives, "alternative"),
-        ];
+        let kinds =
+            [(counts.rules, "rule"), (counts.requirements, "requirement"), (counts.alternatives, "alternative")];
+        let parts: Vec<String> =
+            kinds.into_iter().filter(|(count, _)| count.total > 0).map(|(count, what)| of(count, what)).collect();
         writeln!(out, "covered {shown}: {}{hint}", parts.join(", "))?;
         if let Some(least) = self.arguments.coverage_min.filter(|_| short) {
             writeln!(out, "{}", self.paint.bad(&format!("less than the {least} % of --coverage-min")))?;
