@@ -84,10 +84,11 @@ impl Setup {
 #[test]
 fn shipped_cases_hold_and_exercise_everything() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for policy in ["demo/policy.yaml"] {
+    let keycloak = ["a", "b", "c"].map(|service| format!("keycloak/service-{service}.yaml"));
+    for policy in ["demo/policy.yaml", "full.yaml"].into_iter().chain(keycloak.iter().map(String::as_str)) {
         let ran = tollgate(&root, &["test", "--config", policy, "--coverage", "--coverage-min", "100"], b"");
         assert_eq!(ran.code, 0, "{policy}: {}{}", ran.out, ran.err);
-        assert!(ran.out.contains("covered 100.0 %"), "{}", ran.out);
+        assert!(ran.out.contains("covered 100.0 %") && ran.out.contains(" in 1 file"), "{}", ran.out);
     }
 }
 

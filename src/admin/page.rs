@@ -4,21 +4,14 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::html::{Page, STYLE};
+use crate::html::{self, Page, STYLE};
 
 /// Nothing may be loaded, run, framed or sent: only this one style, told by its digest.
 pub(super) fn security_policy() -> &'static str {
-    static POLICY: LazyLock<String> = LazyLock::new(|| {
-        let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-        format!(
-            "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-    });
+    static POLICY: LazyLock<String> =
+        LazyLock::new(|| format!("{}; frame-ancestors 'none'", html::security_policy(STYLE)));
     &POLICY
 }
 

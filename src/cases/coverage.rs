@@ -11,7 +11,7 @@ use crate::authn::explain::Credential;
 use crate::config::Config;
 use crate::config::written::Place;
 use crate::core::observer::RequirementName;
-use crate::core::reason::Fault;
+use crate::core::reason::{Fault, Reason};
 use crate::core::table::Standing;
 use crate::engine::explain::{Explanation, Outcome};
 use way::Way;
@@ -207,7 +207,7 @@ fn token(explanation: &Explanation) -> Option<bool> {
         },
         Credential::Unreadable(_) => Some(false),
         // Where a rule does without, that there is none fails nothing.
-        Credential::Absent => (!explanation.answer.reason.allows()).then_some(false),
+        Credential::Absent => (explanation.answer.reason == Reason::MissingToken).then_some(false),
     }
 }
 

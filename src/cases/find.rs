@@ -10,19 +10,31 @@ const FOLDER: &str = "tests";
 const MAX_DEPTH: usize = 16;
 
 /// The files of cases beside a policy: those whose names end in `.test.yaml` or `.test.yml`, and those in the folder
-/// `tests`.
+/// `tests`. One that has another policy's name, as `b.test.yaml` beside `b.yaml`, is that one's.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn beside(policy: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     search(folder_of(policy), 0, &mut found)?;
+    found.retain(|path| is_for(path, policy));
     let tests = folder_of(policy).join(FOLDER);
     if tests.is_dir() {
         search(&tests, MAX_DEPTH, &mut found)?;
     }
     found.sort();
     Ok(found.into_iter().map(|path| path.strip_prefix(".").map_or(path.clone(), Path::to_owned)).collect())
+}
+
+/// Whether a file of cases beside a policy is not another policy's.
+fn is_for(cases: &Path, policy: &Path) -> bool {
+    let Some(name) = cases.file_stem().map(Path::new).and_then(Path::file_stem) else { return true };
+    let is_there = |end: &str| {
+        let mut file = name.to_owned();
+        file.push(end);
+        cases.with_file_name(file).is_file()
+    };
+    Some(name) == policy.file_stem() || ![".yaml", ".yml"].into_iter().any(is_there)
 }
 
 /// The folders in which [`beside`] looks first: a new file shows in one of them.
@@ -55,12 +67,14 @@ pub fn at(path: &Path) -> io::Result<Vec<PathBuf>> {
 /// Names with a leading dot are a ConfigMap's machinery and editors' drafts.
 fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         if name.starts_with('.') {
             continue;
         }
-        if path.is_dir() {
+        // A link to a folder may lead in a circle.
+        if entry.file_type()?.is_dir() {
             if depth > 0 {
                 search(&path, depth - 1, found)?;
             }
@@ -84,6 +98,10 @@ mod tests {
         for name in [
             "policy.yaml",
             "a.test.yaml",
+            "other.yaml",
+            "other.test.yaml",
+            "policy.test.yaml",
+            "v1.2.test.yaml",
             ".draft.test.yaml",
             "rules.d/b.test.yaml",
             "tests/c.test.yml",
@@ -97,9 +115,12 @@ mod tests {
         let names = |found: Vec<PathBuf>| -> Vec<String> {
             found.iter().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
         };
-        let all = ["a.test.yaml", "tests/c.test.yml", "tests/deep/d.test.yaml"];
+        std::os::unix::fs::symlink(root, root.join("tests/circle")).unwrap();
+        let all = ["a.test.yaml", "policy.test.yaml", "tests/c.test.yml", "tests/deep/d.test.yaml", "v1.2.test.yaml"];
         assert_eq!(names(beside(&root.join("policy.yaml")).unwrap()), all);
-        assert_eq!(names(at(&root.join("tests")).unwrap()), all[1..]);
+        assert_eq!(names(at(&root.join("tests")).unwrap()), all[2..4]);
+        let others = names(beside(&root.join("other.yaml")).unwrap());
+        assert!(others.contains(&"other.test.yaml".to_owned()) && !others.contains(&"policy.test.yaml".to_owned()));
         assert_eq!(names(at(&root.join("tests/check.yaml")).unwrap()), ["tests/check.yaml"]);
         assert!(at(&root.join("nothing")).is_err());
     }

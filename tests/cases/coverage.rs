@@ -145,9 +145,9 @@ fn each_of_the_cases_that_exercise_everything_is_needed() {
     assert_eq!(whole.gaps(), [""; 0]);
     assert_eq!(whole.counts(), [(4, 4), (9, 9), (13, 13)]);
     assert_eq!(whole.0["percent"], 100.0);
-    for without in 0..WHOLE.len() {
+    for (without, case) in WHOLE.iter().enumerate() {
         let seen = seen(&setup, &list(Some(without)));
-        assert!(!seen.gaps().is_empty(), "nothing misses {}", WHOLE[without]);
+        assert!(!seen.gaps().is_empty(), "nothing misses {case}");
     }
     let ran = setup.test(&["--coverage-min", "100"]);
     assert!(ran.code == 1 && ran.out.contains("less than the 100 %"), "{}", ran.out);

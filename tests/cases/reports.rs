@@ -104,7 +104,9 @@ fn a_page_shows_texts_and_obeys_none() {
     }
     assert!(!plain.contains("<script") && !plain.contains("http://") && !plain.contains("https://"), "{plain}");
     assert!(
-        plain.contains("default-src 'none'") && plain.contains("rxr") && plain.contains("held 0, failed 1"),
+        plain.contains("default-src &#39;none&#39;; style-src &#39;sha256-")
+            && plain.contains("rxr")
+            && plain.contains("held 0, failed 1"),
         "{plain}"
     );
 }

@@ -4,7 +4,7 @@ use super::pass::Pass;
 use crate::cases::coverage::{AlternativeSeen, Count, RequirementSeen, RuleSeen};
 use crate::cli::printable::plural;
 use crate::config::written::Place;
-use crate::html::{Page, STYLE};
+use crate::html::{Page, STYLE, security_policy};
 
 /// What this page has beside what every page has.
 const MORE: &str = "tr.part th { font-weight: normal; padding-left: 1.2rem; } tr.way th { padding-left: 2.4rem; color: var(--soft); } code { font-size: .85rem; }";
@@ -14,7 +14,9 @@ pub(super) fn page(pass: &Pass) -> String {
     out.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tollgate policy coverage</title>");
     out.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
     out.raw("<meta name=\"color-scheme\" content=\"light dark\">");
-    out.raw("<meta http-equiv=\"content-security-policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><style>");
+    out.raw("<meta http-equiv=\"content-security-policy\" content=\"");
+    out.text(&security_policy(&[STYLE, MORE].concat()));
+    out.raw("\"><style>");
     out.raw(STYLE);
     out.raw(MORE);
     out.raw("</style></head><body><main>");
