@@ -135,6 +135,10 @@ fn exit_codes_are_those_of_the_help() {
     assert_eq!(setup.test(&["nothing.test.yaml"]).code, 3);
     let filtered = setup.cases(&good, &["--filter", "nothing like it"]);
     assert!(filtered.code == 3 && filtered.err.contains("none of 1 cases"), "{}", filtered.err);
+    let (sections, _) = POLICY.split_once("rules:").unwrap();
+    setup.write("policy.yaml", format!("{sections}rules: []\n"));
+    let empty = setup.cases(&good.replace("allow", "no_rule"), &["--coverage-min", "100"]);
+    assert!(empty.code == 0 && empty.out.contains("covered 100.0 %: there is no rule"), "{}{}", empty.out, empty.err);
     setup.write("policy.yaml", "rules: [7]");
     assert_eq!(setup.test(&[]).code, 3);
     setup.write("policy.yaml", POLICY);

@@ -106,7 +106,8 @@ impl Text<'_> {
             [(counts.rules, "rule"), (counts.requirements, "requirement"), (counts.alternatives, "alternative")];
         let parts: Vec<String> =
             kinds.into_iter().filter(|(count, _)| count.total > 0).map(|(count, what)| of(count, what)).collect();
-        writeln!(out, "covered {shown}: {}{hint}", parts.join(", "))?;
+        let parts = if parts.is_empty() { "there is no rule".to_owned() } else { parts.join(", ") };
+        writeln!(out, "covered {shown}: {parts}{hint}")?;
         if let Some(least) = self.arguments.coverage_min.filter(|_| short) {
             writeln!(out, "{}", self.paint.bad(&format!("less than the {least} % of --coverage-min")))?;
         }
