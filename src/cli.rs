@@ -15,6 +15,7 @@ mod lint;
 mod printable;
 mod schema;
 mod serve;
+mod test;
 mod token;
 
 use std::ffi::OsString;
@@ -46,13 +47,14 @@ A first quarter of an hour:
   tollgate lint --config policy.yaml    does it say what was meant?
   tollgate token --config policy.yaml   why is this token refused? (paste it)
   tollgate explain --request check.json which rule answers this request, and why?
+  tollgate test --config policy.yaml    does it decide as its test cases say?
   tollgate doctor --config policy.yaml  are issuers, key files and listeners as the file says?
   tollgate serve --config policy.yaml   put it into service
 
 Exit codes:
   0  it ran, and the answer is yes
-  1  it ran, and the answer is no: errors in the configuration, findings of lint, a token
-     refused, a fault found, a gate that does not serve
+  1  it ran, and the answer is no: errors in the configuration, findings of lint, a case that
+     came out otherwise, a token refused, a fault found, a gate that does not serve
   2  the command line is wrong
   3  it could not run: an address that cannot be bound, a file that cannot be read
 
@@ -69,6 +71,7 @@ enum Command {
     Lint(lint::LintArgs),
     Token(token::TokenArgs),
     Explain(explain::ExplainArgs),
+    Test(test::TestArgs),
     Doctor(doctor::DoctorArgs),
     Import(import::ImportArgs),
     Schema(schema::SchemaArgs),
@@ -98,6 +101,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Lint(arguments) => lint::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Explain(arguments) => explain::run(&arguments, out),
+        Command::Test(arguments) => test::run(&arguments, out),
         Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Import(arguments) => import::run(&arguments, out),
         Command::Schema(arguments) => schema::run(&arguments, out),

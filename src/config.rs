@@ -5,14 +5,15 @@
 
 pub mod audit;
 mod build;
-mod decode;
+pub(crate) mod decode;
 mod file;
 mod load;
 pub(crate) mod names;
-mod place;
+pub(crate) mod place;
+pub(crate) mod read;
 pub mod server;
 pub(crate) mod tree;
-mod value;
+pub(crate) mod value;
 pub mod written;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::authn::spec::IssuerSpec;
 use crate::core::table::PolicyTable;
 use crate::outbound::spec::TokenSpec;
 use audit::AuditSpec;
+use build::Files;
 use server::ServerSpec;
 use written::Written;
 
@@ -119,8 +121,21 @@ impl std::error::Error for ConfigErrors {}
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-    let bytes = load::read(path).map_err(|message| load::whole(path, message))?;
-    load::text(&bytes, path.parent().unwrap_or(Path::new("")), path)
+    load_file(path, Files::Here)
+}
+
+/// As [`load`], to look at what the policy says: the files of keys, secrets and certificates, and the environment
+/// variables that it names, may be on the machine that serves it. What is made of this must not be put into service.
+///
+/// # Errors
+/// Everything else that is wrong, at once.
+pub fn load_elsewhere(path: &Path) -> Result<Config, ConfigErrors> {
+    load_file(path, Files::Elsewhere)
+}
+
+fn load_file(path: &Path, files: Files) -> Result<Config, ConfigErrors> {
+    let bytes = read::bytes(path).map_err(|message| read::whole(path, message))?;
+    load::text(&bytes, path.parent().unwrap_or(Path::new("")), path, files)
 }
 
 /// Reads a configuration from a text. Files that it names are relative to `base_dir`; errors call the text `name`.
@@ -128,12 +143,17 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load_from(text: &str, base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
-    load::text(text.as_bytes(), base_dir, name)
+    load::text(text.as_bytes(), base_dir, name, Files::Here)
 }
 
 /// The JSON Schema (draft 2020-12) of the configuration file.
 pub fn schema() -> serde_json::Value {
-    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<file::ConfigFile>().to_value();
+    schema_of::<file::ConfigFile>()
+}
+
+/// The JSON Schema of what is read as these types are.
+pub(crate) fn schema_of<T: schemars::JsonSchema>() -> serde_json::Value {
+    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value();
     refuse_null(&mut schema);
     schema
 }

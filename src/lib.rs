@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod authn;
+pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod core;
 pub mod demo;
 pub mod engine;
 pub mod grpc;
+mod html;
 pub mod import;
 pub mod lint;
 pub mod listen;

@@ -716,7 +716,7 @@ const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount/";
 fn examples() -> Vec<std::path::PathBuf> {
     let folder = |name: &str| std::fs::read_dir(name).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     let mut paths = [folder("examples"), folder("examples/issuers")].concat();
-    paths.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+    paths.retain(|path| path.to_str().is_some_and(|path| path.ends_with(".yaml") && !path.ends_with(".test.yaml")));
     paths.sort();
     assert!(paths.len() > 9, "{paths:?}");
     paths
@@ -915,6 +915,36 @@ fn what_loads_satisfies_the_schema() {
         ("issuers: { a: { algorithms: [HS256] } }", ".issuers.a.algorithms"),
         ("rules: [{ name: a, deny: false }]", ".rules[0].deny"),
         ("rules: [{ name: a, denial: { status: 200 } }]", ".rules[0].denial"),
+    ] {
+        let document: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        let violations = violations(&schema, &schema, &document, "").join("\n");
+        assert!(violations.contains(wanted), "{text}\n{violations}");
+    }
+}
+
+#[test]
+fn cases_that_are_shipped_satisfy_their_schema() {
+    let schema = tollgate::cases::read::schema();
+    let mut count = 0;
+    for folder in ["examples", "examples/demo", "examples/keycloak"] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_str().is_some_and(|path| path.ends_with(".test.yaml")) {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let document: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+                let violations = violations(&schema, &schema, &document, "");
+                assert!(violations.is_empty(), "{}\n{violations:#?}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 5, "{count}");
+    for (text, wanted) in [
+        ("cases: []", ".cases: too few items"),
+        ("cases: [{ request: GET a.b/ }]", "\"expect\" is missing"),
+        ("cases: [{ reqest: GET a.b/, expect: allow }]", "unknown key `reqest`"),
+        ("cases: [{ request: GET a.b/, claims: nobody, expect: allow }]", ".cases[0].claims"),
+        ("cases: [{ request: GET a.b/, expect: { headers: { a: { absent: false } } } }]", ".cases[0].expect"),
     ] {
         let document: serde_json::Value = serde_saphyr::from_str(text).unwrap();
         let violations = violations(&schema, &schema, &document, "").join("\n");

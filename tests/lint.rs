@@ -95,7 +95,7 @@ fn shipped() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for folder in ["examples", "examples/issuers", "examples/demo", "examples/keycloak"] {
         let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+        paths.retain(|path| path.to_str().is_some_and(|path| path.ends_with(".yaml") && !path.ends_with(".test.yaml")));
         paths.sort();
         found.extend(paths.iter().map(|path| (path.display().to_string(), fs::read_to_string(path).unwrap())));
     }

@@ -4,21 +4,14 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-const STYLE: &str = include_str!("page.css");
+use crate::html::{self, Page, STYLE};
 
 /// Nothing may be loaded, run, framed or sent: only this one style, told by its digest.
 pub(super) fn security_policy() -> &'static str {
-    static POLICY: LazyLock<String> = LazyLock::new(|| {
-        let style = STANDARD.encode(digest(&SHA256, STYLE.as_bytes()));
-        format!(
-            "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
-    });
+    static POLICY: LazyLock<String> =
+        LazyLock::new(|| format!("{}; frame-ancestors 'none'", html::security_policy(STYLE)));
     &POLICY
 }
 
@@ -183,60 +176,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// HTML that is written. Only [`Page::raw`] takes markup, and only from this file.
-struct Page(String);
-
 impl Page {
-    fn raw(&mut self, markup: &'static str) {
-        self.0.push_str(markup);
-    }
-
-    /// A text from anywhere.
-    fn text(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                '\n' => self.0.push('\n'),
-                // Controls, and marks that turn the direction of what follows: shown, not obeyed.
-                hidden if hidden.is_control() || is_mark(hidden) => {
-                    // Writing to a string cannot fail.
-                    let _ = write!(self.0, "\\u{{{:x}}}", u32::from(hidden));
-                }
-                plain => self.0.push(plain),
-            }
-        }
-    }
-
-    fn title(&mut self, title: &'static str) {
-        self.raw("<h2>");
-        self.text(title);
-        self.raw("</h2>");
-    }
-
-    fn note(&mut self, note: &str) {
-        self.raw("<p class=\"note\">");
-        self.text(note);
-        self.raw("</p>");
-    }
-
-    fn pair(&mut self, name: &str, value: &str) {
-        self.raw("<div><dt>");
-        self.text(name);
-        self.raw("</dt><dd>");
-        self.text(value);
-        self.raw("</dd></div>");
-    }
-
-    fn badge(&mut self, state: &str, good: bool) {
-        self.raw(if good { "<span class=\"badge good\">" } else { "<span class=\"badge bad\">" });
-        self.text(state);
-        self.raw("</span>");
-    }
-
     fn table(&mut self, columns: &[&str], items: &[Value], row: impl Fn(&mut Row<'_>, &Value)) {
         if items.is_empty() {
             self.note("None.");
@@ -312,17 +252,13 @@ impl Row<'_> {
     }
 }
 
-/// Whether a character turns or hides what is around it.
-fn is_mark(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::html::is_mark;
 
     /// A status with this text wherever a text from elsewhere may stand.
     fn saying(said: &str) -> Value {

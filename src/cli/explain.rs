@@ -2,14 +2,13 @@
 
 mod credential;
 mod json;
-mod protobuf;
 mod request;
 mod rules;
 mod secret;
 mod text;
+pub(super) mod told;
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,13 +17,10 @@ use super::config_file::ConfigFile;
 use super::exit::{Exit, Failure};
 use super::printable::Printable;
 use super::token::input;
-use crate::authn::store::Deps;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::cases;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config;
-use crate::core::event::Silent;
 use crate::demo::Paint;
-use crate::engine::explain::Explainer;
-use crate::net::HttpClient;
 use credential::CredentialArgs;
 use request::RequestArgs;
 
@@ -107,10 +103,7 @@ pub(super) fn run(arguments: &ExplainArgs, out: &mut impl Write) -> Result<Exit,
         .map_err(|error| Failure::NotRun(format!("cannot start: {error}")))?;
     let headers = request.headers.clone();
     let (explainer, explanation) = runtime.block_on(async {
-        // Keys are fetched as of today, whatever the time of the decision: how old they may be is the real clock's.
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let deps = Deps::new(HttpClient::new(), clock, Arc::new(Silent));
-        let explainer = Explainer::new(config, deps, arguments.timeout).map_err(Failure::Unusable)?;
+        let explainer = cases::explainer(config, arguments.timeout).map_err(Failure::Unusable)?;
         let explanation = explainer.explain(request, credential.stated(), now).await.map_err(Failure::Unusable)?;
         Ok::<_, Failure>((explainer, explanation))
     })?;

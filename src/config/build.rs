@@ -35,6 +35,17 @@ use super::value::Time;
 pub(super) struct Surroundings<'a> {
     /// Relative paths start here.
     pub(super) base_dir: &'a Path,
+    /// Whether this is the machine that will serve.
+    pub(super) files: Files,
+}
+
+/// What is expected of the files and variables that a configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// They are there.
+    Here,
+    /// They may be on another machine: what cannot be opened is left to that one.
+    Elsewhere,
 }
 
 impl Surroundings<'_> {
@@ -43,7 +54,7 @@ impl Surroundings<'_> {
         self.base_dir.join(text)
     }
 
-    /// A file that must be there.
+    /// A file that must be there, where files are.
     pub(super) fn file(&self, at: &At<'_>, text: &str) -> Option<PathBuf> {
         if text.is_empty() || text.contains('\0') {
             at.error("expected the path of a file");
@@ -56,6 +67,7 @@ impl Surroundings<'_> {
                 at.error(format!("`{}` is not a file", shown(&path.to_string_lossy())));
                 None
             }
+            Err(_) if self.files == Files::Elsewhere => Some(path),
             Err(error) => {
                 at.error(format!(
                     "the file `{}` cannot be read: {}; relative paths start at the configuration file's directory",
@@ -69,7 +81,7 @@ impl Surroundings<'_> {
 }
 
 /// Why a file cannot be read, without the operating system's numbers.
-pub(super) fn io_reason(error: &std::io::Error) -> String {
+pub(crate) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

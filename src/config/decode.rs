@@ -17,7 +17,7 @@ use super::tree::{Entry, Node, Value};
 pub(super) const BY_SHAPE: &str = "$shape";
 
 /// Reads a section. `None` where nothing of it could be kept.
-pub(super) fn decode<T: DeserializeOwned>(at: &At<'_>) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned>(at: &At<'_>) -> Option<T> {
     /// More errors of one section than a reader wants to see.
     const MOST: usize = 50;
     let node = at.node()?;
@@ -51,7 +51,7 @@ fn report(at: &At<'_>, node: &Node, culprit: *const Node, message: &str) -> bool
 }
 
 /// Reports every repeated key below, and `<<`.
-pub(super) fn report_duplicates(at: &At<'_>) {
+pub(crate) fn report_duplicates(at: &At<'_>) {
     for entry in at.entries() {
         if let Some((line, column)) = entry.duplicate_of {
             at.entry_key(entry).error(format!("the key `{}` is already there, at {line}:{column}", shown(&entry.key)));
@@ -69,7 +69,7 @@ pub(super) fn report_duplicates(at: &At<'_>) {
 }
 
 /// Reports a key that its map does not know.
-pub(super) fn report_unknown(at: &At<'_>, entry: &Entry, known: &[&'static str]) {
+pub(crate) fn report_unknown(at: &At<'_>, entry: &Entry, known: &[&'static str]) {
     if entry.key != "<<" {
         let hint = did_you_mean(&entry.key, known.iter().copied());
         let message =

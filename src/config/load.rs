@@ -1,7 +1,6 @@
 //! Reading the files and putting the parts together.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,8 +12,8 @@ use super::build::kept;
 use super::build::require::{Issuers, Reader};
 use super::build::rule::Rules;
 use super::build::trust::{Listeners, Twins};
-use super::build::{Surroundings, audit, io_reason, issuer, server, token};
-use super::decode::{decode, report_duplicates, report_unknown};
+use super::build::{Files, Surroundings, audit, io_reason, issuer, server, token};
+use super::decode::{decode, report_unknown};
 use super::file::audit::AuditFile;
 use super::file::issuer::IssuerFile;
 use super::file::lint::LintFile;
@@ -23,24 +22,25 @@ use super::file::server::ServerFile;
 use super::file::token::TokenFile;
 use super::file::{CONFIG_KEYS, RULES_FILE_KEYS};
 use super::place::{At, Kept, Sink};
+use super::read;
 use super::server::ServerSpec;
 use super::tree::{self, Entry, Value};
 use super::value::Ordered;
 use super::written::{self, Document, RulePlace, Written};
-use super::{Config, ConfigError, ConfigErrors, Source};
+use super::{Config, ConfigErrors, Source};
 use crate::authn::spec::CredentialSource;
 use crate::core::rule::{DenialStyle, IssuerIndex};
 use crate::core::table::{PolicyTable, RuleSpec};
 use crate::outbound::spec::TokenSpec;
 
 /// Reads a configuration from a text. Other files are named relative to `base_dir`; `name` is what errors call the text.
-pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config, ConfigErrors> {
+pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path, files: Files) -> Result<Config, ConfigErrors> {
     let sink = Sink::default();
     let mut sources = Vec::new();
 
     let main = document(name, bytes, &sink, &mut sources);
     let further = main.as_ref().map(|main| rule_files(main, base_dir, &sink, &mut sources)).unwrap_or_default();
-    let parts = main.as_ref().and_then(|main| assemble(main, &further, Surroundings { base_dir }, &sink));
+    let parts = main.as_ref().and_then(|main| assemble(main, &further, Surroundings { base_dir, files }, &sink));
     let errors = sink.into_errors();
     match (parts, main) {
         (Some(parts), Some(main)) if errors.is_empty() => Ok(Config {
@@ -54,61 +54,18 @@ pub(super) fn text(bytes: &[u8], base_dir: &Path, name: &Path) -> Result<Config,
             document: effective(&main, &further),
             written: Written::new(main, further, parts.written),
         }),
-        _ if errors.is_empty() => Err(whole(name, "the configuration is not usable")),
+        _ if errors.is_empty() => Err(read::whole(name, "the configuration is not usable")),
         _ => Err(ConfigErrors(errors)),
     }
-}
-
-/// Reads at most the largest size that is accepted, and a byte to tell that it is larger.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let limit = u64::try_from(tree::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("not readable: {}", io_reason(&error)))?;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| format!("not readable: {}", io_reason(&error)))?;
-    Ok(bytes)
-}
-
-/// An error about a file as a whole.
-pub(super) fn whole(file: &Path, message: impl Into<String>) -> ConfigErrors {
-    ConfigErrors(vec![whole_file(file, message)])
-}
-
-fn whole_file(file: &Path, message: impl Into<String>) -> ConfigError {
-    ConfigError { file: file.into(), position: None, path: String::new(), message: message.into() }
 }
 
 /// Parses one file. `None`, and an error, where it holds no map.
 fn document(name: &Path, bytes: &[u8], sink: &Sink, sources: &mut Vec<Source>) -> Option<Document> {
     sources.push(Source { path: name.into(), sha256: sha256(bytes) });
-    if bytes.len() > tree::MAX_BYTES {
-        sink.push(whole_file(name, format!("larger than {} MiB; split it with `rules_dir`", tree::MAX_BYTES >> 20)));
-        return None;
-    }
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        sink.push(whole_file(name, "not UTF-8 text"));
-        return None;
-    };
     let file: Arc<Path> = name.into();
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---") {
-        sink.push(whole_file(name, "the file is empty"));
-        return None;
-    }
-    let root = match tree::parse(text) {
-        Ok(root) => root,
-        Err(error) => {
-            let error = ConfigError { file, position: error.position, path: String::new(), message: error.message };
-            sink.push(error);
-            return None;
-        }
-    };
-    let at = At::root(&file, sink, &root);
-    if !matches!(root.value, Value::Map(_)) {
-        at.error(format!("expected a map, found {}", root.describe()));
-        return None;
-    }
-    report_duplicates(&at);
+    let (text, root) = read::map(&file, bytes, "split it with `rules_dir`", sink)?;
     let comments = tree::comments(text, written::ALLOWANCE);
-    Some(Document { file: Arc::clone(&file), root, comments })
+    Some(Document { file, root, comments })
 }
 
 /// The files of `rules_dir`, by name.
@@ -141,9 +98,9 @@ fn rule_files(main: &Document, base_dir: &Path, sink: &Sink, sources: &mut Vec<S
     paths.sort();
     let mut documents = Vec::new();
     for path in paths {
-        match read(&path) {
+        match read::bytes(&path) {
             Ok(bytes) => documents.extend(document(&path, &bytes, sink, sources)),
-            Err(message) => sink.push(whole_file(&path, message)),
+            Err(message) => sink.push(read::whole_file(&path, message)),
         }
     }
     documents

@@ -24,7 +24,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// The known name that `name` was probably meant to be.
-pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     const LOOKED_AT: usize = 1000;
     if name.len() > 128 {
         return None;
@@ -47,12 +47,12 @@ fn fold(name: &str) -> String {
 }
 
 /// `; did you mean `x`?` or a semicolon, to be appended to a message that goes on.
-pub(super) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+pub(crate) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     nearest(name, known).map_or_else(|| ";".to_owned(), |found| format!("; did you mean `{found}`?"))
 }
 
 /// "`a`, `b` and `c`", at most twenty of them.
-pub(super) fn listed<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
+pub(crate) fn listed<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
     const MOST: usize = 20;
     let mut quoted: Vec<String> = names.into_iter().map(|name| format!("`{}`", shown(name))).collect();
     if quoted.len() > MOST {
@@ -68,7 +68,7 @@ pub(super) fn listed<'k>(names: impl IntoIterator<Item = &'k str>) -> String {
 }
 
 /// What to say of a text where a boolean is wanted, after what was found.
-pub(super) fn boolean_hint(text: &str) -> &'static str {
+pub(crate) fn boolean_hint(text: &str) -> &'static str {
     match text.to_ascii_lowercase().as_str() {
         _ if matches!(text, "true" | "false") => "; leave the quotes out",
         "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" => "; YAML 1.2 has `true` and `false` alone",

@@ -12,19 +12,19 @@ use super::tree::{Entry, Node, Position, Value};
 /// Collects errors, and remembers which nodes they were found in: what follows from a broken node is not
 /// reported again.
 #[derive(Debug, Default)]
-pub(super) struct Sink {
+pub(crate) struct Sink {
     errors: RefCell<Vec<ConfigError>>,
     broken: RefCell<HashSet<*const Node>>,
 }
 
 impl Sink {
     /// Adds an error.
-    pub(super) fn push(&self, error: ConfigError) {
+    pub(crate) fn push(&self, error: ConfigError) {
         self.errors.borrow_mut().push(error);
     }
 
     /// Everything found, by file and position; the same thing found twice is there once.
-    pub(super) fn into_errors(self) -> Vec<ConfigError> {
+    pub(crate) fn into_errors(self) -> Vec<ConfigError> {
         let mut errors = self.errors.into_inner();
         errors.sort_by(|a, b| (&a.file, a.position, &a.path).cmp(&(&b.file, b.position, &b.path)));
         errors.dedup();
@@ -32,24 +32,24 @@ impl Sink {
     }
 
     /// How many errors were found so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.errors.borrow().len()
     }
 
     /// Leaves a node out from now on.
-    pub(super) fn set_broken(&self, node: &Node) {
+    pub(crate) fn set_broken(&self, node: &Node) {
         self.broken.borrow_mut().insert(std::ptr::from_ref(node));
     }
 
     /// Whether a node is left out.
-    pub(super) fn is_broken(&self, node: &Node) -> bool {
+    pub(crate) fn is_broken(&self, node: &Node) -> bool {
         self.broken.borrow().contains(&std::ptr::from_ref(node))
     }
 }
 
 /// A node, the way to it, and where to report what is wrong with it.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(crate) struct At<'a> {
     file: &'a Arc<Path>,
     sink: &'a Sink,
     parent: Option<&'a At<'a>>,
@@ -67,12 +67,12 @@ enum Segment<'a> {
 
 impl<'a> At<'a> {
     /// The document as a whole.
-    pub(super) fn root(file: &'a Arc<Path>, sink: &'a Sink, node: &'a Node) -> Self {
+    pub(crate) fn root(file: &'a Arc<Path>, sink: &'a Sink, node: &'a Node) -> Self {
         Self { file, sink, parent: None, segment: Segment::Root, position: node.position, node: Some(node) }
     }
 
     /// The place of a key; where the key is absent, its parent's position stands for it.
-    pub(super) fn key(&'a self, key: &'a str) -> At<'a> {
+    pub(crate) fn key(&'a self, key: &'a str) -> At<'a> {
         let entry = self.entries().iter().find(|entry| entry.key == key && entry.duplicate_of.is_none());
         match entry {
             Some(entry) => self.entry(entry),
@@ -81,19 +81,19 @@ impl<'a> At<'a> {
     }
 
     /// The place of an entry of this map.
-    pub(super) fn entry(&'a self, entry: &'a Entry) -> At<'a> {
+    pub(crate) fn entry(&'a self, entry: &'a Entry) -> At<'a> {
         let node = Some(&entry.value);
         let position = if entry.value.position.0 > 0 { entry.value.position } else { entry.position };
         At { parent: Some(self), segment: Segment::Key(&entry.key), position, node, ..*self }
     }
 
     /// The place of the entry's key, for what is wrong with its name.
-    pub(super) fn entry_key(&'a self, entry: &'a Entry) -> At<'a> {
+    pub(crate) fn entry_key(&'a self, entry: &'a Entry) -> At<'a> {
         At { position: entry.position, ..self.entry(entry) }
     }
 
     /// The place of the item that came out as the `index`th value: items left out before it count.
-    pub(super) fn index(&'a self, index: usize) -> At<'a> {
+    pub(crate) fn index(&'a self, index: usize) -> At<'a> {
         let mut kept = self.items().iter().enumerate().filter(|(_, node)| !self.sink.is_broken(node));
         match kept.nth(index) {
             Some((actual, node)) => self.item(actual, node),
@@ -102,13 +102,13 @@ impl<'a> At<'a> {
     }
 
     /// The place of an item of this list.
-    pub(super) fn item(&'a self, index: usize, node: &'a Node) -> At<'a> {
+    pub(crate) fn item(&'a self, index: usize, node: &'a Node) -> At<'a> {
         let position = node.position;
         At { parent: Some(self), segment: Segment::Index(index), position, node: Some(node), ..*self }
     }
 
     /// The map's entries; none where it is no map.
-    pub(super) fn entries(&self) -> &'a [Entry] {
+    pub(crate) fn entries(&self) -> &'a [Entry] {
         match self.node.map(|node| &node.value) {
             Some(Value::Map(entries)) => entries,
             _ => &[],
@@ -116,7 +116,7 @@ impl<'a> At<'a> {
     }
 
     /// The list's items; none where it is no list.
-    pub(super) fn items(&self) -> &'a [Node] {
+    pub(crate) fn items(&self) -> &'a [Node] {
         match self.node.map(|node| &node.value) {
             Some(Value::List(items)) => items,
             _ => &[],
@@ -124,22 +124,22 @@ impl<'a> At<'a> {
     }
 
     /// The node, where the key is there.
-    pub(super) fn node(&self) -> Option<&'a Node> {
+    pub(crate) fn node(&self) -> Option<&'a Node> {
         self.node
     }
 
     /// Where errors go.
-    pub(super) fn sink(&self) -> &'a Sink {
+    pub(crate) fn sink(&self) -> &'a Sink {
         self.sink
     }
 
     /// Reports that something is wrong here.
-    pub(super) fn error(&self, message: impl Into<String>) {
+    pub(crate) fn error(&self, message: impl Into<String>) {
         self.error_at(self.position, message);
     }
 
     /// Reports that something is wrong here, pointing at a position of one's own.
-    pub(super) fn error_at(&self, position: Position, message: impl Into<String>) {
+    pub(crate) fn error_at(&self, position: Position, message: impl Into<String>) {
         self.sink.push(ConfigError {
             file: self.file.clone(),
             position: Some(position).filter(|at| at.0 > 0),
@@ -149,14 +149,14 @@ impl<'a> At<'a> {
     }
 
     /// Reports that something is missing here, unless what is here could not be read in the first place.
-    pub(super) fn missing(&self, message: impl Into<String>) {
+    pub(crate) fn missing(&self, message: impl Into<String>) {
         if !self.has_broken() {
             self.error(message);
         }
     }
 
     /// The value of a required key, or an error that says what it is for.
-    pub(super) fn required<T>(&self, key: &str, value: Option<T>, what: &str) -> Option<T> {
+    pub(crate) fn required<T>(&self, key: &str, value: Option<T>, what: &str) -> Option<T> {
         if value.is_none() && self.key(key).node.is_none() {
             self.error(format!("`{key}` is missing: {what}"));
         }
@@ -164,7 +164,7 @@ impl<'a> At<'a> {
     }
 
     /// Whether this node or one directly in it could not be read.
-    pub(super) fn has_broken(&self) -> bool {
+    pub(crate) fn has_broken(&self) -> bool {
         let broken = |node: &Node| self.sink.is_broken(node);
         self.node.is_some_and(broken)
             || self.entries().iter().any(|entry| broken(&entry.value))
@@ -172,7 +172,7 @@ impl<'a> At<'a> {
     }
 
     /// Whether this node or any below it could not be read.
-    pub(super) fn is_broken_below(&self) -> bool {
+    pub(crate) fn is_broken_below(&self) -> bool {
         fn below(sink: &Sink, node: &Node) -> bool {
             sink.is_broken(node)
                 || match &node.value {
@@ -185,7 +185,7 @@ impl<'a> At<'a> {
     }
 
     /// File, position and path, for a place that is reported on later.
-    pub(super) fn kept(&self) -> Kept {
+    pub(crate) fn kept(&self) -> Kept {
         Kept { file: self.file.clone(), position: self.position, path: self.to_string() }
     }
 }
@@ -204,7 +204,7 @@ impl fmt::Display for At<'_> {
 }
 
 /// Writes a key as a part of a path; `inner` where something stands before it.
-pub(super) fn write_key(out: &mut impl fmt::Write, key: &str, inner: bool) -> fmt::Result {
+pub(crate) fn write_key(out: &mut impl fmt::Write, key: &str, inner: bool) -> fmt::Result {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if key.is_empty() || !key.bytes().all(plain) {
         return write!(out, "[\"{}\"]", super::names::shown(key));
@@ -217,22 +217,22 @@ pub(super) fn write_key(out: &mut impl fmt::Write, key: &str, inner: bool) -> fm
 
 /// A place that outlives the tree.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
-    pub(super) file: Arc<Path>,
-    pub(super) position: Position,
-    pub(super) path: String,
+pub(crate) struct Kept {
+    pub(crate) file: Arc<Path>,
+    pub(crate) position: Position,
+    pub(crate) path: String,
 }
 
 impl Kept {
     /// `policy.yaml:12:5`, without the file's directory.
-    pub(super) fn in_short(&self) -> String {
+    pub(crate) fn in_short(&self) -> String {
         let file = self.file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let (line, column) = self.position;
         format!("{file}:{line}:{column}")
     }
 
     /// What is wrong there.
-    pub(super) fn error(&self, message: impl Into<String>) -> ConfigError {
+    pub(crate) fn error(&self, message: impl Into<String>) -> ConfigError {
         ConfigError {
             file: self.file.clone(),
             position: Some(self.position).filter(|at| at.0 > 0),

@@ -109,7 +109,7 @@ impl JsonSchema for Size {
 
 /// The one value `true`: a key that is either there or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct True;
+pub(crate) struct True;
 
 impl<'de> Deserialize<'de> for True {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -219,7 +219,7 @@ impl JsonSchema for Scalar {
 
 /// A map in the file's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ordered<T>(pub(super) Vec<(String, T)>);
+pub(crate) struct Ordered<T>(pub(crate) Vec<(String, T)>);
 
 impl<T> Default for Ordered<T> {
     fn default() -> Self {
@@ -265,11 +265,11 @@ impl<T: JsonSchema> JsonSchema for Ordered<T> {
 
 /// Nothing: for a shape that a choice does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Never {}
+pub(crate) enum Never {}
 
 /// One value, a list or a map, each with a meaning of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ByShape<S, L, M> {
+pub(crate) enum ByShape<S, L, M> {
     /// One value.
     Scalar(S),
     /// A list.
@@ -279,7 +279,7 @@ pub(super) enum ByShape<S, L, M> {
 }
 
 /// What a [`ByShape`] may be made of.
-pub(super) trait Shape: Sized {
+pub(crate) trait Shape: Sized {
     /// Whether the choice has this shape.
     const THERE: bool = true;
 

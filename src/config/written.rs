@@ -88,6 +88,20 @@ impl Written {
         rules.item(*index)
     }
 
+    /// Where a rule says this key of its requirements, be it in a set.
+    pub fn required<'w>(&'w self, rule: &Spot<'w>, key: &str) -> Spot<'w> {
+        let own = rule.key("require");
+        if let Some(found) = own.find(key) {
+            return found;
+        }
+        let set = own.text().or_else(|| own.find("use").and_then(|name| name.text()));
+        let set = set.and_then(|name| self.root()?.find("requirements")?.find(name));
+        match set {
+            Some(set) => set.find(key).unwrap_or(if own.text().is_some() { set } else { own }),
+            None => own,
+        }
+    }
+
     /// The comments that begin with `tollgate:`.
     pub fn remarks(&self) -> impl Iterator<Item = Remark> {
         self.documents.iter().flat_map(|document| {

@@ -74,16 +74,7 @@ impl<'c> Policy<'c> {
 
     /// Where a rule says this key of its requirements, be it in a set.
     pub(super) fn required_at(&self, rule: &Spot<'c>, key: &str) -> Spot<'c> {
-        let own = rule.key("require");
-        if let Some(found) = own.find(key) {
-            return found;
-        }
-        let set = own.text().or_else(|| own.find("use").and_then(|name| name.text()));
-        let set = set.and_then(|name| self.root.find("requirements")?.find(name));
-        match set {
-            Some(set) => set.find(key).unwrap_or(if own.text().is_some() { set } else { own }),
-            None => own,
-        }
+        self.written.required(rule, key)
     }
 
     /// The issuers of these indices.

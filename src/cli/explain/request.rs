@@ -1,23 +1,15 @@
 //! The request that is explained: one that was recorded, or one that is said by options.
 
-use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use prost::Message as _;
 
 use super::super::exit::Failure;
-use super::protobuf;
 use super::secret::Names;
-use crate::core::caller::SpiffeId;
-use crate::core::reason::Reason;
-use crate::core::request::{Direction, RawRequest, is_token};
-use crate::grpc::decode;
-use crate::grpc::wire::{Attributes, CheckRequest, Entry, Http, Peer, Request};
-
-/// Longest recorded request: the largest message that a gate may be configured to read.
-const MAX_BYTES: u64 = 64 << 20;
+use crate::cases::request::{self, Described};
+use crate::core::request::{Direction, RawRequest};
 
 /// The request.
 #[derive(Debug, Args)]
@@ -44,7 +36,7 @@ pub(super) struct RequestArgs {
     #[arg(long, value_enum, default_value = "inbound")]
     direction: Way,
     /// The calling workload, as its certificate names it: spiffe://cluster.local/ns/shop/sa/cart
-    #[arg(long, value_name = "SPIFFE ID", requires = "path", value_parser = caller)]
+    #[arg(long, value_name = "SPIFFE ID", requires = "path", value_parser = request::caller)]
     caller: Option<String>,
     /// A key of the route's `context_extensions`, and its value; may be repeated
     #[arg(long, value_name = "KEY=VALUE", requires = "path", value_parser = pair)]
@@ -88,22 +80,15 @@ impl RequestArgs {
                  named with `--request`. If the one you just gave is valid, treat it as leaked"
             )));
         }
-        let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        let entry = |(key, value): &(String, String)| Entry { key: text(key), value: text(value) };
-        let http = Http {
-            method: text(&self.method),
-            host: text(host),
-            path: text(path),
-            headers: self.header.iter().map(entry).collect(),
-            header_map: None,
+        let described = Described {
+            method: &self.method,
+            host,
+            path,
+            headers: &self.header,
+            caller: self.caller.as_deref().unwrap_or_default(),
+            context_extensions: &self.context,
         };
-        let source = Peer { principal: text(self.caller.as_deref().unwrap_or_default()), certificate: Bytes::new() };
-        let attributes = Attributes {
-            source: Some(source),
-            request: Some(Request { http: Some(http) }),
-            context_extensions: self.context.iter().map(entry).collect(),
-        };
-        Ok(CheckRequest { attributes: Some(attributes) }.encode_to_vec().into())
+        Ok(described.message())
     }
 
     /// What the gate reads there.
@@ -112,31 +97,22 @@ impl RequestArgs {
             Way::Inbound => Direction::Inbound,
             Way::Outbound => Direction::Outbound,
         };
-        decode::request(message, direction).map_err(|error| {
-            let answered = match error.rpc_error() {
-                Some(_) => "the gate answers this with an RPC error".to_owned(),
-                None => format!("the gate denies this: {}", Reason::MalformedRequest),
-            };
-            Failure::NotRun(format!("{}: {error}; {answered}", self.name()))
-        })
+        request::read(message, direction).map_err(|error| Failure::NotRun(format!("{}: {error}", self.name())))
     }
 
     fn recorded(&self) -> Result<Bytes, Failure> {
         let fail = |error: &dyn std::fmt::Display| Failure::NotRun(format!("{}: {error}", self.name()));
         let bytes = match self.request.as_deref().filter(|file| *file != Path::new("-")) {
-            Some(file) => std::fs::File::open(file).and_then(bounded),
+            Some(file) => std::fs::File::open(file).and_then(request::bounded),
             None => standard_input(),
         };
         let bytes = bytes.map_err(|error| fail(&error))?;
-        let json = match self.format {
-            Format::Json => true,
-            Format::Binary => false,
-            Format::Auto => protobuf::is_json(&bytes),
+        let format = match self.format {
+            Format::Json => request::Format::Json,
+            Format::Binary => request::Format::Binary,
+            Format::Auto => request::Format::Auto,
         };
-        if !json {
-            return Ok(bytes.into());
-        }
-        protobuf::from_json(&bytes).map(Bytes::from).map_err(|error| fail(&error))
+        request::recorded(bytes, format).map_err(|error| fail(&error))
     }
 
     /// What errors call it.
@@ -155,31 +131,14 @@ fn standard_input() -> io::Result<Vec<u8>> {
         // Not knowing that it waits is all that is lost where this cannot be written.
         let _ = writeln!(io::stderr(), "paste a CheckRequest as JSON, then press Enter and Ctrl-D");
     }
-    bounded(stdin.lock())
-}
-
-fn bounded(source: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "more than 64 MiB are no CheckRequest"));
-    }
-    Ok(bytes)
+    request::bounded(stdin.lock())
 }
 
 /// What is wrong says nothing of the value, which may be a secret.
 fn header(line: &str) -> Result<(String, String), &'static str> {
     let (name, value) = line.split_once(':').ok_or("expected `name: value`")?;
-    let name = name.trim().to_ascii_lowercase();
-    let is_pseudo = name.is_empty() && line.starts_with(':');
-    if is_pseudo || !is_token(&name) {
-        return Err("expected `name: value`, with the name of a header");
-    }
+    let name = request::header_name(name).ok_or("expected `name: value`, with the name of a header")?;
     Ok((name, value.trim().to_owned()))
-}
-
-fn caller(id: &str) -> Result<String, &'static str> {
-    SpiffeId::parse(id).map(|id| id.as_str().to_owned()).ok_or("expected a SPIFFE id: spiffe://trust-domain/path")
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {

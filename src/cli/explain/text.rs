@@ -94,7 +94,7 @@ impl Text<'_> {
         Ok(())
     }
 
-    fn standing(rule: &Shown) -> String {
+    pub(super) fn standing(rule: &Shown) -> String {
         match rule.by {
             Some(Criterion::Position) => behind(Criterion::Position).to_owned(),
             Some(criterion) => format!("matches, but {}", behind(criterion)),
@@ -154,12 +154,7 @@ impl Text<'_> {
             Outcome::NotMet(_) => (Mark::Bad, "NOT MET"),
             Outcome::NotReached => (Mark::Faint, "-"),
         };
-        let mut what = name(&judged.name).to_owned();
-        if let Some(of) = &judged.of {
-            what.push_str(&format!(" `{of}`"));
-        }
-        let seen = judged.seen.as_ref().map_or_else(String::new, |seen| format!("; has {}", plain(seen)));
-        self.line(out, mark, word, &format!("{what:<20} wants {}{seen}", judged.wanted))?;
+        self.line(out, mark, word, &asked(judged))?;
         if judged.alternatives.len() > 1 || judged.alternatives.iter().any(|one| !one.missing.is_empty()) {
             for alternative in &judged.alternatives {
                 self.alternative(alternative, out)?;
@@ -223,6 +218,16 @@ impl Text<'_> {
         };
         writeln!(out, "  {word} {}", Printable::line(text))
     }
+}
+
+/// A requirement, what it wants, and what it saw.
+pub(super) fn asked(judged: &Judged) -> String {
+    let mut what = name(&judged.name).to_owned();
+    if let Some(of) = &judged.of {
+        what.push_str(&format!(" `{of}`"));
+    }
+    let seen = judged.seen.as_ref().map_or_else(String::new, |seen| format!("; has {}", plain(seen)));
+    format!("{what:<20} wants {}{seen}", judged.wanted)
 }
 
 fn title_of(rule: &Shown) -> String {

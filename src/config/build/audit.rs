@@ -102,7 +102,7 @@ fn hash_key(at: &At<'_>, file: &AuditFile, around: Surroundings<'_>) -> Option<S
     let hashes = file.mask.0.iter().any(|(_, mask)| *mask == MaskFile::Hash);
     let (key, place) = match (&file.hash_key_file, &file.hash_key_env) {
         (Some(name), None) => (secret_file(&at.key("hash_key_file"), name, around), "hash_key_file"),
-        (None, Some(name)) => (secret_env(&at.key("hash_key_env"), name), "hash_key_env"),
+        (None, Some(name)) => (secret_env(&at.key("hash_key_env"), name, around), "hash_key_env"),
         (Some(_), Some(_)) => {
             at.error("`hash_key_file` and `hash_key_env` are both there; keep one");
             return None;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Surroundings, io_reason};
+use super::{Files, Surroundings, io_reason};
 use crate::config::file::provider::{ClientAuthFile, ClientFile};
 use crate::config::names::{listed, shown};
 use crate::config::place::At;
@@ -98,7 +98,7 @@ fn auth(at: &At<'_>, file: &ClientFile, around: Surroundings<'_>) -> Option<Clie
 fn secret(at: &At<'_>, file: &ClientFile, around: Surroundings<'_>) -> Option<SecretSource> {
     match (&file.secret_file, &file.secret_env) {
         (Some(name), None) => filled_file(&at.key("secret_file"), name, around).map(SecretSource::File),
-        (None, Some(name)) => variable(&at.key("secret_env"), name).map(SecretSource::Env),
+        (None, Some(name)) => variable(&at.key("secret_env"), name, around).map(SecretSource::Env),
         (Some(_), Some(_)) => {
             at.error("`secret_file` and `secret_env` are both there; keep one");
             None
@@ -147,6 +147,7 @@ pub(super) fn filled_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> 
     let read = std::fs::File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut content));
     let shown_path = || shown(&path.to_string_lossy());
     let problem = match read {
+        Err(_) if around.files == Files::Elsewhere => return Some(path),
         Err(error) => format!("the file `{}` cannot be read: {}", shown_path(), io_reason(&error)),
         Ok(_) if content.iter().all(u8::is_ascii_whitespace) => format!("the file `{}` is empty", shown_path()),
         Ok(_) if content.len() > MAX_SECRET => format!("the file `{}` is longer than 64 KiB", shown_path()),
@@ -156,7 +157,7 @@ pub(super) fn filled_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> 
     None
 }
 
-fn variable(at: &At<'_>, name: &str) -> Option<Box<str>> {
+fn variable(at: &At<'_>, name: &str, around: Surroundings<'_>) -> Option<Box<str>> {
     // What does not look like a name may be the secret itself, and is not shown.
     let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     let named = if name.bytes().all(plain) { format!(" `{}`", shown(name)) } else { String::new() };
@@ -170,6 +171,7 @@ fn variable(at: &At<'_>, name: &str) -> Option<Box<str>> {
             None
         }
         Ok(_) => Some(name.into()),
+        Err(_) if around.files == Files::Elsewhere => Some(name.into()),
         Err(_) => {
             at.error(format!("the environment variable{named} is not set, or not text"));
             None

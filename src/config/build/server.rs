@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Surroundings, io_reason, ms, number, secs, time};
+use super::{Files, Surroundings, io_reason, ms, number, secs, time};
 use crate::config::file::server::{CheckFile, ControlFile, ServerFile, TlsFile};
 use crate::config::names::shown;
 use crate::config::place::At;
@@ -134,7 +134,7 @@ fn control_listener(at: &At<'_>, file: &ControlFile, around: Surroundings<'_>) -
     }
     let token = match (&file.token_file, &file.token_env) {
         (Some(name), None) => secret_file(&at.key("token_file"), name, around),
-        (None, Some(name)) => secret_env(&at.key("token_env"), name),
+        (None, Some(name)) => secret_env(&at.key("token_env"), name, around),
         (Some(_), Some(_)) => {
             at.error("`token_file` and `token_env` are both there; keep one");
             None
@@ -161,6 +161,7 @@ pub(super) fn secret_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> 
     };
     match read() {
         Ok(text) => secret(at, &text),
+        Err(_) if around.files == Files::Elsewhere => Some(unknown()),
         Err(error) => {
             at.error(format!("the file `{}` cannot be read: {}", shown(&path.to_string_lossy()), io_reason(&error)));
             None
@@ -168,18 +169,24 @@ pub(super) fn secret_file(at: &At<'_>, name: &str, around: Surroundings<'_>) -> 
     }
 }
 
-pub(super) fn secret_env(at: &At<'_>, name: &str) -> Option<Secret> {
+pub(super) fn secret_env(at: &At<'_>, name: &str, around: Surroundings<'_>) -> Option<Secret> {
     if name.is_empty() || name.contains(['=', '\0']) {
         at.error("expected the name of an environment variable");
         return None;
     }
     match std::env::var(name) {
         Ok(text) => secret(at, &text),
+        Err(_) if around.files == Files::Elsewhere => Some(unknown()),
         Err(_) => {
             at.error(format!("the environment variable `{}` is not set, or not text", shown(name)));
             None
         }
     }
+}
+
+/// Stands for a secret that is on another machine: nobody knows it.
+fn unknown() -> Secret {
+    Secret::new(format!("{:032x}", rand::random::<u128>()))
 }
 
 fn secret(at: &At<'_>, text: &str) -> Option<Secret> {
