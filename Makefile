@@ -1,6 +1,7 @@
 # The way in: `make demo` shows Tollgate at work behind a real Envoy, `make test` runs every suite.
 # `make` alone lists what there is. Needs cargo, a C compiler, and Python 3 for the Envoy package. The two targets with
-# real identity providers also need Java, Maven and Node; `make load`, `make h2spec` and `make test-alerts` need Go.
+# real identity providers also need Java, Maven and Node; `make load`, `make h2spec`, `make test-alerts` and
+# `make test-otel` need Go.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -55,6 +56,16 @@ mdbook_ready := .tools/mdbook.stamp
 endif
 mdbook_pin := $(shell sed -n '/^[0-9]/p' .ci/mdbook.txt)
 
+# A collector of your own, with OTLP and a file exporter: `make test-otel TOLLGATE_OTELCOL=/usr/bin/otelcol-contrib`.
+# Nothing is fetched then.
+ifdef TOLLGATE_OTELCOL
+otelcol_ready :=
+else
+TOLLGATE_OTELCOL := $(CURDIR)/.tools/otelcol
+otelcol_ready := .tools/otelcol.stamp
+endif
+export TOLLGATE_OTELCOL
+
 # What `make demo`, `make bench` and `make load` pass on: `make demo ARGS=--once`.
 ARGS ?=
 
@@ -79,6 +90,10 @@ test: need-cargo $(envoy_ready) ## Every suite, the one on the real Envoy includ
 test-idp: need-cargo $(envoy_ready) $(keycloak_ready) $(opaque_ready) ## The suites on real identity providers: Keycloak and oidc-provider
 	cargo test --locked --features idp --test idp_opaque --test idp_keycloak
 
+.PHONY: test-otel
+test-otel: need-cargo $(envoy_ready) $(otelcol_ready) ## Traces and the audit log over OTLP to the real OpenTelemetry collector
+	cargo test --locked --features otel --test otel_collector
+
 .PHONY: h2spec
 h2spec: need-cargo need-python .tools/h2spec.stamp ## h2spec's cases against a running gate: HTTP/2 and HPACK, the strict ones too
 	cargo build --locked --bin tollgate
@@ -91,6 +106,10 @@ test-alerts: need-python $(promtool_ready) ## promtool on the alert rules, their
 .PHONY: promtool
 promtool: $(promtool_ready) ## Build the pinned promtool into .tools (once)
 	@echo "promtool: $(PROMTOOL)"
+
+.PHONY: otelcol
+otelcol: $(otelcol_ready) ## Build the pinned OpenTelemetry collector into .tools (once)
+	@echo "otelcol: $(TOLLGATE_OTELCOL)"
 
 .PHONY: build
 build: need-cargo ## The program for production, in target/release/tollgate
@@ -229,6 +248,15 @@ clean: ## Remove what was built and fetched
 	@CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --locked --debug --no-default-features --features search \
 	    --root .tools/mdbook --version "=$(mdbook_pin)" mdbook \
 	    || { echo "error: cargo could not build mdbook: it needs a way to its registry. With an mdbook of your own: make $(MAKECMDGOALS) MDBOOK=/path/to/mdbook" >&2; exit 1; }
+	@touch $@
+
+# As h2spec is: what the collector's builder would generate, kept here.
+.tools/otelcol.stamp: .ci/otelcol/go.mod .ci/otelcol/go.sum .ci/otelcol/main.go | need-go
+	@rm -f .tools/otelcol .tools/otelcol.stamp
+	@mkdir -p .tools
+	@echo "building the pinned OpenTelemetry collector into .tools, once (some minutes)"
+	@go build -C .ci/otelcol -mod=readonly -ldflags=-w -o $(CURDIR)/.tools/otelcol . \
+	    || { echo "error: go could not build the collector: it needs a way to its module proxy. With a collector of your own: make $(MAKECMDGOALS) TOLLGATE_OTELCOL=/path/to/otelcol" >&2; exit 1; }
 	@touch $@
 
 .PHONY: need-java

@@ -22,5 +22,6 @@ pub mod outbound;
 pub mod provider;
 pub mod secret;
 pub mod telemetry;
+pub mod trace_context;
 pub mod turns;
 pub mod watch;

@@ -98,6 +98,16 @@ impl fmt::Debug for Fetched {
     }
 }
 
+/// What is sent.
+enum Sent<'s> {
+    /// Nothing: it is a GET.
+    Nothing,
+    /// A form, with credentials that are base64 already.
+    Form(&'s Form, Option<&'s Secret>),
+    /// Bytes, and headers that say what they are.
+    Bytes(HeaderMap, Bytes),
+}
+
 impl Default for HttpClient {
     fn default() -> Self {
         Self::new()
@@ -120,7 +130,7 @@ impl HttpClient {
     /// # Errors
     /// See [`FetchError`]; any status is an answer, not an error.
     pub async fn fetch(&self, request: &FetchRequest) -> Result<Fetched, FetchError> {
-        self.bounded(request, None).await
+        self.bounded(request, Sent::Nothing).await
     }
 
     /// Sends a form by POST, once, and reads the answer. `basic` is sent as `Authorization: Basic`; it is base64 already
@@ -134,35 +144,44 @@ impl HttpClient {
         form: &Form,
         basic: Option<&Secret>,
     ) -> Result<Fetched, FetchError> {
-        self.bounded(request, Some((form, basic))).await
+        self.bounded(request, Sent::Form(form, basic)).await
     }
 
-    async fn bounded(
+    /// Sends bytes by POST, once, under headers that say what they are, and reads the answer.
+    ///
+    /// # Errors
+    /// See [`FetchError`]; any status is an answer, not an error.
+    pub async fn post_bytes(
         &self,
         request: &FetchRequest,
-        post: Option<(&Form, Option<&Secret>)>,
+        headers: HeaderMap,
+        bytes: Bytes,
     ) -> Result<Fetched, FetchError> {
+        self.bounded(request, Sent::Bytes(headers, bytes)).await
+    }
+
+    async fn bounded(&self, request: &FetchRequest, sent: Sent<'_>) -> Result<Fetched, FetchError> {
         check(request)?;
-        tokio::time::timeout(request.timeout, self.attempt(request, post)).await.map_err(|_| FetchError::Timeout)?
+        tokio::time::timeout(request.timeout, self.attempt(request, sent)).await.map_err(|_| FetchError::Timeout)?
     }
 
-    async fn attempt(
-        &self,
-        request: &FetchRequest,
-        post: Option<(&Form, Option<&Secret>)>,
-    ) -> Result<Fetched, FetchError> {
+    async fn attempt(&self, request: &FetchRequest, sent: Sent<'_>) -> Result<Fetched, FetchError> {
         let client = self.clients.client(&request.url, &request.transport).await?;
-        let method = if post.is_some() { Method::POST } else { Method::GET };
+        let method = if matches!(sent, Sent::Nothing) { Method::GET } else { Method::POST };
         let mut call = client.request(method, request.url.clone()).header(ACCEPT, request.accept);
         if let Some(bearer) = &request.bearer {
             call = call.header(AUTHORIZATION, authorization("Bearer ", bearer)?);
         }
-        if let Some((form, basic)) = post {
-            if let Some(basic) = basic {
-                call = call.header(AUTHORIZATION, authorization("Basic ", basic)?);
+        call = match sent {
+            Sent::Nothing => call,
+            Sent::Form(form, basic) => {
+                if let Some(basic) = basic {
+                    call = call.header(AUTHORIZATION, authorization("Basic ", basic)?);
+                }
+                call.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.bytes())
             }
-            call = call.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.bytes());
-        }
+            Sent::Bytes(headers, bytes) => call.headers(headers).body(bytes),
+        };
         let mut answer = call.send().await.map_err(|error| FetchError::from_reqwest(&error))?;
         let body = body::read(&mut answer, request.max_bytes).await?;
         let headers = std::mem::take(answer.headers_mut());

@@ -29,6 +29,7 @@ use crate::authn::{AuthnError, Issuer};
 use crate::clock::Timestamp;
 use crate::provider::{CallError, Deps, Provider, Refusal};
 use crate::secret::Secret;
+use crate::trace_context::{self, Origin};
 use crate::watch::Watch;
 use actor::{Actor, TokenFile};
 use exchange::Exchange;
@@ -146,7 +147,8 @@ impl TokenSource {
                 // Watched first, read second: no change falls in between.
                 let paths = own::watched(&own.requester.spec.client);
                 let watch = (!paths.is_empty()).then(|| Watch::start(paths));
-                runtime.spawn(Arc::clone(own).follow(watch)).abort_handle()
+                let follow = trace_context::on_behalf_of(Some(Origin::Gate), Arc::clone(own).follow(watch));
+                runtime.spawn(follow).abort_handle()
             };
             source.task = Handle::try_current().ok().map(follow);
         }

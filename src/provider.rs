@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
-use crate::core::event::{BreakerState, CallOutcome, Event, Events};
+use crate::core::event::{BreakerState, CallOutcome, Event, Events, HttpCall};
 use crate::net::{FetchError, Fetched, HttpClient};
 use crate::turns::Turns;
 use endpoints::Endpoints;
@@ -221,7 +221,9 @@ impl Provider {
         max_bytes: usize,
     ) -> Result<Fetched, CallError> {
         let began = Instant::now();
-        let result = self.attempts(endpoint, client, form, max_bytes, began + 2 * self.spec.timeout).await;
+        let mut url = None;
+        let end = began + 2 * self.spec.timeout;
+        let result = self.attempts(&mut url, endpoint, client, form, max_bytes, end).await;
         let outcome = match &result {
             Ok(answer) => match answer.status.as_u16() {
                 ..400 => CallOutcome::Answered,
@@ -235,8 +237,19 @@ impl Provider {
             CallOutcome::Busy | CallOutcome::Open | CallOutcome::Unsendable => Duration::ZERO,
             CallOutcome::Answered | CallOutcome::Refused | CallOutcome::Failed | CallOutcome::Broken => began.elapsed(),
         };
-        let provider = &*self.spec.name;
-        self.deps.events.report(Event::ProviderCall { provider, endpoint: endpoint.counted_as(form), outcome, took });
+        let http = http_call(url.as_ref(), result.as_ref().map(|answer| answer.status.as_u16()));
+        let (provider, endpoint) = (&*self.spec.name, endpoint.counted_as(form));
+        self.deps.events.report(Event::ProviderCall { provider, endpoint, outcome, took, http });
         result
     }
+}
+
+/// What is told of a call to this place that ended so.
+fn http_call<'u>(url: Option<&'u url::Url>, ended: Result<u16, &CallError>) -> HttpCall<'u> {
+    let status = match ended {
+        Ok(status) => Some(status),
+        Err(CallError::Fetch(FetchError::Status(status))) => Some(*status),
+        Err(_) => None,
+    };
+    HttpCall { host: url.and_then(url::Url::host_str), port: url.and_then(url::Url::port_or_known_default), status }
 }

@@ -38,12 +38,15 @@ use signals::{Signals, Told};
 /// more, then connections are told to go away, and those in flight have `drain.grace`. A second signal ends at once.
 /// SIGUSR1 opens the audit log's file anew, after it was moved away.
 ///
-/// Log lines go to standard error, as JSON where that is not a terminal.
+/// Log lines go to standard error, as JSON where that is not a terminal. Traces, and the audit log where it says `to: otlp`,
+/// go to the OpenTelemetry collector that the standard OTEL_* variables name; without them nothing is traced.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   tollgate serve --config policy.yaml
   TOLLGATE_LOG=info,tollgate::authn=debug tollgate serve --threads 4
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 OTEL_TRACES_SAMPLER=parentbased_traceidratio \\
+    OTEL_TRACES_SAMPLER_ARG=0.01 tollgate serve
   kill -HUP $(pidof tollgate)
 
 Exit codes:
@@ -67,11 +70,12 @@ pub(super) fn run(arguments: &ServeArgs) -> Result<Exit, Failure> {
     let (level, _lines) = telemetry::init_logging().map_err(|error| Failure::Usage(error.to_string()))?;
     telemetry::log_panics();
     let cannot_start = |error: io::Error| Failure::NotRun(format!("cannot start: {error}"));
+    let recorder = Arc::new(Recorder::of_environment());
     let runtime = runtime(arguments.threads).map_err(cannot_start)?;
     let served = runtime.block_on(async {
         // Caught from the first moment: a signal during the start ends it in the same way.
         let signals = Signals::catch().map_err(cannot_start)?;
-        serve(&arguments.config.path(), signals, level).await
+        serve(&arguments.config.path(), signals, level, recorder).await
     });
     // A file system that hangs does not keep the process.
     runtime.shutdown_timeout(LAST_WAIT);
@@ -88,8 +92,7 @@ fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
     runtime.worker_threads(threads.get()).enable_all().build()
 }
 
-async fn serve(path: &Path, mut signals: Signals, level: LogLevel) -> Result<Exit, Failure> {
-    let recorder = Arc::new(Recorder::default());
+async fn serve(path: &Path, mut signals: Signals, level: LogLevel, recorder: Arc<Recorder>) -> Result<Exit, Failure> {
     let deps = Deps::new(HttpClient::new(), Arc::new(SystemClock), Arc::<Recorder>::clone(&recorder));
     let engine = tokio::select! {
         loaded = Engine::load(path, deps) => loaded?,
@@ -138,13 +141,25 @@ async fn serve(path: &Path, mut signals: Signals, level: LogLevel) -> Result<Exi
     }
     stop.cancel();
     let _ = tokio::time::timeout(LAST_WAIT, async { while admin.join_next().await.is_some() {} }).await;
-    let recorder = Arc::clone(&recorder);
-    let unwritten = tokio::task::spawn_blocking(move || recorder.close_audit(LAST_WAIT)).await.unwrap_or_default();
-    if unwritten > 0 {
-        tracing::warn!(lines = unwritten, "lines of the audit log were not written in time");
-    }
+    close(&recorder).await;
     tracing::info!("ended");
     Ok(Exit::Yes)
+}
+
+/// Has written and sent what waits for it: all at the same time, so that it takes no longer than one of them may.
+async fn close(recorder: &Arc<Recorder>) {
+    let [audit, traces] = [Recorder::close_audit, Recorder::close_traces].map(|close| {
+        let recorder = Arc::clone(recorder);
+        tokio::task::spawn_blocking(move || close(&recorder, LAST_WAIT))
+    });
+    let lines = audit.await.unwrap_or_default();
+    if lines > 0 {
+        tracing::warn!(lines, "lines of the audit log were not written in time");
+    }
+    let spans = traces.await.unwrap_or_default();
+    if spans > 0 {
+        tracing::warn!(spans, "spans were not sent in time");
+    }
 }
 
 /// Opens the audit log, where there is one.

@@ -22,6 +22,8 @@ pub enum Destination {
     Stdout,
     /// A file.
     File(FileSpec),
+    /// The OpenTelemetry collector that the environment names.
+    Otlp,
 }
 
 /// A file that lines are appended to.

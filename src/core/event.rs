@@ -25,6 +25,20 @@ pub enum Event<'a> {
         /// Usable keys afterwards.
         keys: usize,
     },
+    /// A document that keys are in, or that tells where they are, was fetched from an issuer, or was not. What it holds is
+    /// told by the refresh that it was fetched for.
+    KeyFetch {
+        /// The issuer's name in the configuration.
+        issuer: &'a str,
+        /// `jwks` or `discovery`.
+        document: &'static str,
+        /// How it ended.
+        outcome: RefreshOutcome,
+        /// How long it took.
+        took: Duration,
+        /// The call itself.
+        http: HttpCall<'a>,
+    },
     /// A published key was not usable, or held a private part.
     KeyRefused {
         /// The issuer's name in the configuration.
@@ -64,6 +78,8 @@ pub enum Event<'a> {
         outcome: CallOutcome,
         /// How long it took, waiting for a place and retries included; zero where it was not made.
         took: Duration,
+        /// The last attempt of it.
+        http: HttpCall<'a>,
     },
     /// Calls to a provider that are under way have become more or fewer. A call counts from when it has a place to when
     /// it has ended or was given up, its retries and the pauses between them included; those that wait for a place do
@@ -115,6 +131,17 @@ pub enum Event<'a> {
     },
     /// A decision panicked. It was answered with a denial.
     Panic,
+}
+
+/// What is known of a call as one of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HttpCall<'a> {
+    /// The host that was to be called, as far as that was found out.
+    pub host: Option<&'a str>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The status that it answered with.
+    pub status: Option<u16>,
 }
 
 /// How an attempt to get an issuer's keys ended.

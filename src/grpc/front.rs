@@ -28,7 +28,7 @@ use super::service::{CheckService, Decide};
 use super::wire::CHECK_PATH;
 use super::wire::server::authorization_server::AuthorizationServer;
 use crate::core::reason::Reason;
-use crate::telemetry::InFlight;
+use crate::telemetry::{InFlight, Traced};
 
 /// Longest wait for the rest of a message that is not looked at.
 const LAST_BYTES: Duration = Duration::from_secs(1);
@@ -95,7 +95,8 @@ impl<D: Decide> Front<D> {
             Ok(place) => {
                 let encoding = head.headers.remove(GRPC_ENCODING);
                 let in_flight = (place, self.check.recorder.in_flight());
-                return Either::Right(Box::pin(self.check(in_flight, encoding, body, due)));
+                let traced = self.check.recorder.trace_call(&head.headers, self.check.direction);
+                return Either::Right(Box::pin(self.check(in_flight, encoding, body, due, traced)));
             }
         };
         inline::charge(1);
@@ -117,28 +118,36 @@ impl<D: Decide> Front<D> {
         encoding: Option<HeaderValue>,
         mut body: Incoming,
         due: Due,
+        traced: Traced,
     ) -> Result<Response<Reply>, Infallible> {
         let Some(first) = due.bound(pin!(body.frame())).await else {
             return Ok(self.refuse(&self.late, due, Instant::now(), body));
         };
         let is_alone = body.is_end_stream() && encoding.is_none();
         let Some(message) = message::whole(first.as_ref(), self.max_message_bytes).filter(|_| is_alone) else {
-            return Ok(Box::pin(self.check_in_pieces(encoding, Begun::new(first, body), due)).await);
+            return Ok(Box::pin(self.check_in_pieces(encoding, Begun::new(first, body), due, traced)).await);
         };
-        Ok(match self.check.answer(&message, due).await {
+        Ok(match self.check.answer(&message, due, traced).await {
             Ok(frame) => Reply::frame(frame),
             Err(status) => Reply::of_tonic(status.into_http()),
         })
     }
 
     /// Has tonic put a message together, or say what is wrong with it.
-    async fn check_in_pieces(&self, encoding: Option<HeaderValue>, body: Begun, due: Due) -> Response<Reply> {
+    async fn check_in_pieces(
+        &self,
+        encoding: Option<HeaderValue>,
+        body: Begun,
+        due: Due,
+        traced: Traced,
+    ) -> Response<Reply> {
         let mut request = Request::new(body);
         *request.uri_mut() = Uri::from_static(CHECK_PATH);
         if let Some(encoding) = encoding {
             request.headers_mut().insert(GRPC_ENCODING, encoding);
         }
         request.extensions_mut().insert(due);
+        request.extensions_mut().insert(traced);
         // The service keeps the time of a decision itself. This is about a message that does not end.
         match due.bound(pin!(self.server.clone().call(request))).await {
             Some(Ok(response)) => Reply::of_tonic(response),

@@ -22,7 +22,7 @@ use crate::core::event::{Event, Events as _};
 use crate::core::reason::Reason;
 use crate::core::request::{Direction, RawRequest};
 use crate::engine::Engine;
-use crate::telemetry::{Asked, Recorder};
+use crate::telemetry::{Asked, Recorder, Traced};
 
 /// Decides on requests. [`Engine`] does.
 pub trait Decide: Send + Sync + 'static {
@@ -63,12 +63,12 @@ impl<D: Decide> CheckService<D> {
     ///
     /// # Errors
     /// The message is not one of this protocol.
-    pub(super) async fn answer(&self, message: &[u8], due: Due) -> Result<Bytes, Status> {
+    pub(super) async fn answer(&self, message: &[u8], due: Due, mut traced: Traced) -> Result<Bytes, Status> {
         // A panic must neither end the process nor, as an RPC error, admit the request where Envoy is told to let
         // failures pass. What it may have left half done is the request's own.
         let answered = async {
-            let (answer, asked) = self.decide(message, due).await?;
-            Ok(self.record(&answer, due, asked.as_ref()))
+            let (answer, asked) = self.decide(message, due, &mut traced).await?;
+            Ok(self.record(&answer, due, asked.as_ref(), &traced))
         };
         match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(answered) => answered,
@@ -77,7 +77,7 @@ impl<D: Decide> CheckService<D> {
                 let answer = refusal(Reason::InternalError, decode::speaks_grpc(message));
                 // Where it happened is in the log line of the panic itself, just before.
                 tracing::error!(decision = %answer.decision_id, "this decision panicked");
-                Ok(self.record(&answer, due, self.asked_again(message).as_ref()))
+                Ok(self.record(&answer, due, self.asked_again(message).as_ref(), &traced))
             }
         }
     }
@@ -91,7 +91,12 @@ impl<D: Decide> CheckService<D> {
     }
 
     /// The decision; and what was asked, where that is to be audited.
-    async fn decide<'m>(&self, message: &'m [u8], due: Due) -> Result<(Answer, Option<Asked<'m>>), Status> {
+    async fn decide<'m>(
+        &self,
+        message: &'m [u8],
+        due: Due,
+        traced: &mut Traced,
+    ) -> Result<(Answer, Option<Asked<'m>>), Status> {
         let request = match decode::request(message, self.direction) {
             Ok(request) => request,
             Err(error) => {
@@ -106,7 +111,12 @@ impl<D: Decide> CheckService<D> {
         };
         let request = self.believed(request);
         let asked = self.recorder.audits().then(|| Asked::of(&request));
-        let answer = due.bound(pin!(self.decider.decide(request, due.by))).await;
+        self.recorder.trace_request(traced, &request);
+        let answer = match traced.span() {
+            // What waits is put aside, so that a call that is not traced, as most are not, stays small.
+            Some(span) => due.bound(Box::pin(span.cover(self.decider.decide(request, due.by))).as_mut()).await,
+            None => due.bound(pin!(self.decider.decide(request, due.by))).await,
+        };
         let answer = answer.unwrap_or_else(|| refusal(Reason::DeadlineExceeded, decode::speaks_grpc(message)));
         Ok((answer, asked))
     }
@@ -128,9 +138,9 @@ impl<D: Decide> CheckService<D> {
         request
     }
 
-    fn record(&self, answer: &Answer, due: Due, asked: Option<&Asked<'_>>) -> Bytes {
+    fn record(&self, answer: &Answer, due: Due, asked: Option<&Asked<'_>>, traced: &Traced) -> Bytes {
         let frame = encode::frame(answer);
-        self.recorder.decision(answer, due.since.elapsed(), asked);
+        self.recorder.traced_decision(answer, due.since.elapsed(), asked, traced);
         frame
     }
 }
@@ -141,7 +151,8 @@ impl<D: Decide> Authorization for CheckService<D> {
     async fn check(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let due = request.extensions().get::<Due>().copied();
         let due = due.unwrap_or_else(|| Due::within(Instant::now(), self.limit));
-        let frame = self.answer(request.get_ref(), due).await?;
+        let traced = request.extensions().get::<Traced>().cloned().unwrap_or_default();
+        let frame = self.answer(request.get_ref(), due, traced).await?;
         Ok(Response::new(frame.slice(PREFIX..)))
     }
 }

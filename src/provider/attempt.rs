@@ -19,9 +19,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Provider {
-    /// As [`Provider::call`], which keeps account of it; ends at `end`.
+    /// As [`Provider::call`], which keeps account of it; ends at `end`. Where it goes to is left in `found`.
     pub(super) async fn attempts(
         &self,
+        found: &mut Option<Url>,
         endpoint: Endpoint,
         client: &ClientSpec,
         form: &[(&str, &str)],
@@ -34,10 +35,10 @@ impl Provider {
         let _place = self.places.take(self.spec.timeout / 4).await.ok_or(CallError::Busy)?;
         let by_certificate = matches!(client.auth, ClientAuth::Tls { .. });
         let url = timeout_at(end, self.endpoints.find(endpoint, by_certificate)).await;
-        let url = url.map_err(|_| FetchError::Timeout)??;
+        let url = &*found.insert(url.map_err(|_| FetchError::Timeout)??);
         let mut last = None;
         for attempt in 0..=self.spec.retries {
-            let (result, probed) = match self.attempt(&url, client, form, max_bytes, end).await {
+            let (result, probed) = match self.attempt(url, client, form, max_bytes, end).await {
                 // The breaker opened meanwhile: what the provider said counts, not that it is left alone now.
                 Err(CallError::Open) => return last.unwrap_or(Err(CallError::Open)),
                 Err(error) => return Err(error),

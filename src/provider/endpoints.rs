@@ -8,7 +8,7 @@ use url::Url;
 
 use super::metadata::{MAX_METADATA_BYTES, Member, Metadata, MetadataError, Rules};
 use super::spec::ProviderSpec;
-use super::{CallError, Deps, Endpoint, Flights};
+use super::{CallError, Deps, Endpoint, Flights, http_call};
 use crate::core::event::{CallOutcome, Event};
 use crate::net::{FetchError, FetchRequest};
 
@@ -138,7 +138,8 @@ impl Shared {
             Err(error) => error.outcome(),
         };
         let (provider, took) = (&*self.spec.name, began.elapsed());
-        self.deps.events.report(Event::ProviderCall { provider, endpoint: "metadata", outcome, took });
+        let http = http_call(Some(url), found.as_ref().map(|_| 200));
+        self.deps.events.report(Event::ProviderCall { provider, endpoint: "metadata", outcome, took, http });
         let mut known = self.known();
         match &found {
             Ok(found) => *known = Known { good: Some((Arc::clone(found), Instant::now())), failed: None },

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::trace_context;
+
 /// The work that is under way, by key.
 pub struct Flights<K, V> {
     map: Arc<Mutex<Map<K, V>>>,
@@ -78,13 +80,15 @@ where
         drop(map);
         let landing = Landing { map: Arc::clone(&self.map), key };
         let work = work();
-        tokio::spawn(async move {
+        // Who joins later is part of another trace, or of none: the work belongs to the one that it was begun for.
+        let origin = trace_context::origin();
+        tokio::spawn(trace_context::on_behalf_of(origin, async move {
             let landing = landing;
             let found = work.await;
             // First of all: who has been told, and comes again, is not told the same by this one.
             drop(landing);
             result.send_replace(Some(found));
-        });
+        }));
         Flight(waiting)
     }
 

@@ -1,4 +1,4 @@
-//! The audit log: a line of JSON for each decision. `docs/audit.md` has the fields.
+//! The audit log: a line of JSON for each decision, or an OpenTelemetry log record. `docs/audit.md` has the fields.
 //!
 //! The deciding thread makes the line, in a buffer of its own, and appends it to what waits to be written; one thread
 //! writes. Nobody ever waits for that one: what finds no room is dropped, and counted.
@@ -8,8 +8,8 @@ mod counts;
 mod json;
 mod line;
 mod output;
+mod records;
 mod time;
-mod trace_context;
 mod writer;
 
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::config::audit::AuditSpec;
+use crate::config::audit::{AuditSpec, Destination};
 use crate::core::answer::DecisionId;
 use crate::core::audit::Selection;
 use crate::core::reason::Reason;
@@ -29,6 +29,7 @@ pub(super) use line::Facts;
 use line::Masks;
 pub use output::AuditError;
 use output::Output;
+use records::Records;
 use writer::Writer;
 
 /// The audit log, if there is one.
@@ -62,8 +63,12 @@ impl Audit {
         if self.is_open() {
             return Ok(());
         }
-        let output = Output::open(&spec.to)?;
-        let writer = Writer::start(output, spec.buffer, counts.clone()).map_err(AuditError::Thread)?;
+        let writer = match &spec.to {
+            Destination::Otlp => Writer::start(Records::open()?, spec.buffer, counts.clone()),
+            Destination::Stdout => Writer::start(Output::stdout()?, spec.buffer, counts.clone()),
+            Destination::File(file) => Writer::start(Output::file(file)?, spec.buffer, counts.clone()),
+        };
+        let writer = writer.map_err(AuditError::Thread)?;
         // Whoever came first has opened the same.
         let _ = self.writer.set(writer);
         Ok(())

@@ -1,8 +1,9 @@
 //! A histogram of durations that many threads may observe into without a lock.
 
-use std::sync::Arc;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
@@ -28,6 +29,9 @@ const BOUNDS: [u64; 15] = [
     1_000_000_000,
 ];
 
+/// The name of the family, as it is written.
+pub(super) const NAME: &str = "tollgate_decision_duration_seconds";
+
 /// Counts durations of decisions by size, in seconds when encoded, for each kind of work. Clones share their counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DecisionDurations(Arc<[Histogram; Work::ALL.len()]>);
@@ -37,11 +41,21 @@ struct Histogram {
     /// One a bound, and one for what exceeds them all.
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_nanos: AtomicU64,
+    /// The last decision in each that was traced.
+    exemplars: [Mutex<Option<Exemplar>>; BOUNDS.len() + 1],
+}
+
+/// A decision that stands for those in its bucket.
+#[derive(Clone, Copy, Debug)]
+struct Exemplar {
+    trace: u128,
+    nanos: u64,
+    at: SystemTime,
 }
 
 impl DecisionDurations {
-    /// Counts one.
-    pub(super) fn observe(&self, work: Work, duration: Duration) {
+    /// Counts one, which is part of this trace.
+    pub(super) fn observe(&self, work: Work, duration: Duration, trace: Option<u128>) {
         let Some(histogram) = self.0.get(work as usize) else { return };
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < nanos);
@@ -49,6 +63,30 @@ impl DecisionDurations {
             count.fetch_add(1, Ordering::Relaxed);
         }
         histogram.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
+        let place = trace.zip(histogram.exemplars.get(bucket));
+        // Of two that come at the same time one is enough.
+        if let Some((trace, place)) = place
+            && let Ok(mut exemplar) = place.try_lock()
+        {
+            *exemplar = Some(Exemplar { trace, nanos, at: SystemTime::now() });
+        }
+    }
+
+    /// Whether any decision was traced.
+    pub(super) fn has_exemplars(&self) -> bool {
+        let all = self.0.iter().flat_map(|histogram| &histogram.exemplars);
+        all.into_iter().any(|place| place.lock().is_ok_and(|exemplar| exemplar.is_some()))
+    }
+
+    /// Writes the exemplar of a bucket as OpenMetrics has it, where there is one. `labels` are the sample's.
+    pub(super) fn write_exemplar(&self, out: &mut String, labels: &str, bucket: usize) -> fmt::Result {
+        let works = Work::ALL.iter().zip(self.0.iter());
+        let of_work = |work: &Work| labels.contains(&format!("work=\"{}\"", work.as_str()));
+        let place = works.into_iter().find(|(work, _)| of_work(work)).and_then(|(_, of)| of.exemplars.get(bucket));
+        let exemplar = place.and_then(|place| *place.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(Exemplar { trace, nanos, at }) = exemplar else { return Ok(()) };
+        let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        write!(out, " # {{trace_id=\"{trace:032x}\"}} {} {at:.3}", seconds(nanos))
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+use super::duration::{self, DecisionDurations};
+
 /// A format of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
@@ -33,8 +35,8 @@ impl Exposition {
     }
 }
 
-/// Writes down what is registered in any of these.
-pub(super) fn encode(registries: &[&Registry], format: Exposition) -> String {
+/// Writes down what is registered in any of these, with exemplars where the format has them.
+pub(super) fn encode(registries: &[&Registry], durations: &DecisionDurations, format: Exposition) -> String {
     let mut open_metrics = String::new();
     let mut written = registries.iter().try_for_each(|registry| text::encode_registry(&mut open_metrics, registry));
     written = written.and_then(|()| text::encode_eof(&mut open_metrics));
@@ -43,9 +45,31 @@ pub(super) fn encode(registries: &[&Registry], format: Exposition) -> String {
         return String::new();
     }
     match format {
+        Exposition::OpenMetrics if durations.has_exemplars() => with_exemplars(&open_metrics, durations),
         Exposition::OpenMetrics => open_metrics,
         Exposition::Prometheus => to_prometheus(&open_metrics),
     }
+}
+
+/// The same, with an exemplar behind each bucket of decisions' durations that has one. The encoder takes none that it did
+/// not keep itself, under a lock that all decisions would share.
+fn with_exemplars(open_metrics: &str, durations: &DecisionDurations) -> String {
+    let mut out = String::with_capacity(open_metrics.len() + 4096);
+    // Buckets of one histogram follow each other, from the least bound.
+    let (mut bucket, mut last) = (0, "");
+    for line in open_metrics.lines() {
+        out.push_str(line);
+        let labels = line.strip_prefix(duration::NAME).and_then(|rest| rest.strip_prefix("_bucket{"));
+        if let Some((labels, _)) = labels.and_then(|rest| rest.rsplit_once("} ")) {
+            let of = labels.split_once(",work=").map_or("", |(_, work)| work);
+            bucket = if of == last { bucket + 1 } else { 0 };
+            last = of;
+            // Writing to a string cannot fail.
+            let _ = durations.write_exemplar(&mut out, labels, bucket);
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// The same samples with the older format's metadata: there a counter's family is called as its sample is, an info is

@@ -16,6 +16,7 @@ use super::decisions::Decisions;
 use super::duration::DecisionDurations;
 use super::names::ByName;
 use super::provider::ProviderMetrics;
+use super::traces;
 use crate::core::event::Event;
 use crate::core::reason::Reason;
 use crate::core::trail::Work;
@@ -30,7 +31,7 @@ pub(super) struct Metrics {
     registry: Registry,
     pub(super) decisions: Decisions,
     pub(super) calls: Calls,
-    durations: DecisionDurations,
+    pub(super) durations: DecisionDurations,
     in_flight: Gauge,
     cache_lookups: Counters<2>,
     key_refreshes: Counters<2>,
@@ -42,6 +43,7 @@ pub(super) struct Metrics {
     last_reload: Gauge<f64, AtomicU64>,
     panics: Counter,
     audit: Counts,
+    spans: traces::Counts,
     pub(super) providers: ProviderMetrics,
     issuers: ByName<IssuerHandles, 64>,
 }
@@ -83,6 +85,7 @@ impl Default for Metrics {
             ),
             panics: registered!("panics", "Decisions that panicked and were answered with a denial"),
             audit: Counts::register(&mut registry),
+            spans: traces::Counts::register(&mut registry),
             issuers: ByName::default(),
             providers: ProviderMetrics::register(&mut registry),
             registry,
@@ -96,15 +99,27 @@ impl Metrics {
         &self.registry
     }
 
-    /// Counts a decision.
-    pub(super) fn decision(&self, rule: Option<&Arc<str>>, reason: Reason, work: Work, took: Duration) {
-        self.durations.observe(work, took);
+    /// Counts a decision, which is part of this trace.
+    pub(super) fn decision(
+        &self,
+        rule: Option<&Arc<str>>,
+        reason: Reason,
+        work: Work,
+        took: Duration,
+        trace: Option<u128>,
+    ) {
+        self.durations.observe(work, took, trace);
         self.decisions.count(rule, reason);
     }
 
     /// What the audit log counts into.
     pub(super) fn audit(&self) -> &Counts {
         &self.audit
+    }
+
+    /// What traces count into.
+    pub(super) fn spans(&self) -> &traces::Counts {
+        &self.spans
     }
 
     /// Counts a Check as in flight until the value is dropped.
@@ -156,7 +171,8 @@ impl Metrics {
             | Event::Introspected { .. }
             | Event::ExchangeCache { .. }
             | Event::TokenObtained { .. } => self.providers.event(event),
-            Event::Audit { .. } => {}
+            // The refresh that it was for is counted.
+            Event::KeyFetch { .. } | Event::Audit { .. } => {}
             Event::Panic => _ = self.panics.inc(),
         }
     }

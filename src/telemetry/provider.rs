@@ -70,7 +70,7 @@ impl ProviderMetrics {
     /// Counts an event of a provider or token; passes over others.
     pub(super) fn event(&self, event: Event<'_>) {
         match event {
-            Event::ProviderCall { provider, endpoint, outcome, took } => {
+            Event::ProviderCall { provider, endpoint, outcome, took, .. } => {
                 let provider: Arc<str> = provider.into();
                 if was_made(outcome) {
                     self.latencies.observe(&provider, endpoint, took);
@@ -113,6 +113,7 @@ impl ProviderMetrics {
             }
             Event::TokenCache { .. }
             | Event::KeyRefresh { .. }
+            | Event::KeyFetch { .. }
             | Event::KeyRefused { .. }
             | Event::UnknownKid { .. }
             | Event::Reload { .. }

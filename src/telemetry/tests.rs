@@ -7,7 +7,7 @@ use crate::authn::store::KeyStatus;
 use crate::clock::Timestamp;
 use crate::core::answer::DecisionId;
 use crate::core::decide::refuse;
-use crate::core::event::{BreakerState, CallOutcome, IntrospectionOutcome, RefreshOutcome};
+use crate::core::event::{BreakerState, CallOutcome, HttpCall, IntrospectionOutcome, RefreshOutcome};
 use crate::core::reason::Reason;
 use crate::core::rule::{Action, DenialStyle, Effect, Injection, Rule};
 use crate::engine::{IssuerStatus, NamedProvider, Readiness};
@@ -25,16 +25,18 @@ fn answer(rule: Option<&str>, reason: Reason) -> Answer {
     Answer { rule, reason, ..refuse(reason, false, DecisionId(7)) }
 }
 
-fn every_event() -> [Event<'static>; 14] {
+fn every_event() -> [Event<'static>; 15] {
     let (issuer, provider, token) = ("keycloak", "keycloak", "payments");
     let (took, expires_at) = (Duration::from_millis(30), Some(Timestamp::from_unix_seconds(1_700_000_300)));
+    let http = HttpCall::default();
     [
         Event::TokenCache { issuer, hit: true },
         Event::KeyRefresh { issuer, outcome: RefreshOutcome::Fresh, keys: 3 },
+        Event::KeyFetch { issuer, document: "jwks", outcome: RefreshOutcome::Fresh, took, http },
         Event::KeyRefused { issuer, why: "too short" },
         Event::UnknownKid { issuer, refetched: false },
         Event::Reload { applied: true, generation: 4, at: Timestamp::from_unix_millis(1_700_000_000_500) },
-        Event::ProviderCall { provider, endpoint: "introspection", outcome: CallOutcome::Answered, took },
+        Event::ProviderCall { provider, endpoint: "introspection", outcome: CallOutcome::Answered, took, http },
         Event::ProviderInFlight { provider, calls: 3 },
         Event::Breaker { provider, state: BreakerState::HalfOpen },
         Event::IntrospectionCache { issuer, hit: true },
@@ -76,6 +78,37 @@ fn decisions_are_counted_by_rule_outcome_and_reason() {
     ] {
         assert!(text.lines().any(|have| have == line), "{line}\nin\n{text}");
     }
+}
+
+#[test]
+fn a_bucket_of_traced_decisions_names_the_last_of_them() {
+    let recorder = Recorder::default();
+    let decided = |trace, micros| {
+        recorder.metrics.decision(None, Reason::NoRule, Work::Cached, Duration::from_micros(micros), trace);
+    };
+    decided(None, 5);
+    assert!(!recorder.exposition(Exposition::OpenMetrics).contains("trace_id"));
+    decided(Some(1), 30);
+    decided(Some(2), 40);
+    decided(Some(3), 2_000_000);
+    let text = recorder.exposition(Exposition::OpenMetrics);
+    let traced: Vec<&str> = text.lines().filter(|line| line.contains("trace_id")).collect();
+    let [first, last] = traced[..] else { panic!("{traced:#?}") };
+    for (line, start) in [
+        (
+            first,
+            r#"tollgate_decision_duration_seconds_bucket{le="0.00005",work="cached"} 3 # {trace_id="00000000000000000000000000000002"} 0.00004 "#,
+        ),
+        (
+            last,
+            r#"tollgate_decision_duration_seconds_bucket{le="+Inf",work="cached"} 4 # {trace_id="00000000000000000000000000000003"} 2 "#,
+        ),
+    ] {
+        let at = line.strip_prefix(start).unwrap_or_else(|| panic!("{start}\n{line}"));
+        assert!(at.parse::<f64>().unwrap() > 1.7e9, "{line}");
+    }
+    assert!(!recorder.exposition(Exposition::Prometheus).contains("trace_id"), "the older format has none");
+    assert!(text.ends_with("# EOF\n"));
 }
 
 #[test]
@@ -123,10 +156,8 @@ fn events_are_counted() {
 #[test]
 fn providers_and_their_tokens_are_counted() {
     let recorder = exercised();
-    let busy = CallOutcome::Busy;
-    let call =
-        Event::ProviderCall { provider: "keycloak", endpoint: "token_exchange", outcome: busy, took: Duration::ZERO };
-    recorder.report(call);
+    let (outcome, took, http) = (CallOutcome::Busy, Duration::ZERO, HttpCall::default());
+    recorder.report(Event::ProviderCall { provider: "keycloak", endpoint: "token_exchange", outcome, took, http });
     recorder.report(Event::TokenObtained { token: "payments", obtained: false, expires_at: None });
     let text = recorder.exposition(Exposition::OpenMetrics);
     for line in [

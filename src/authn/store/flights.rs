@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::trace_context::{Origin, origin};
+
 /// Key ids remembered at one time.
 const MAX_REMEMBERED: usize = 1024;
 
@@ -33,6 +35,8 @@ struct State {
     pending: bool,
     /// Whether one is called for that has not taken off.
     called: bool,
+    /// For whom that one is.
+    caller: Option<Origin>,
     /// Whether the last one brought no keys, so that the next is due soon anyhow.
     failing: bool,
     /// When one was last called for because of an unknown id.
@@ -72,6 +76,7 @@ impl Flights {
             followers: 0,
             pending: true,
             called: false,
+            caller: None,
             failing: false,
             last_call: None,
             remembered: VecDeque::new(),
@@ -144,11 +149,12 @@ impl Flights {
         }
     }
 
-    /// Takes off, called for or not.
-    pub(super) fn take_off(&self) {
+    /// Takes off, called for or not; on whose behalf.
+    pub(super) fn take_off(&self) -> Option<Origin> {
         let mut state = self.state();
         state.pending = true;
-        state.called = false;
+        let caller = state.caller.take();
+        if std::mem::take(&mut state.called) { caller } else { Some(Origin::Gate) }
     }
 
     /// Lands, with keys or without; everybody who waits goes on.
@@ -172,6 +178,7 @@ impl Flights {
         state.last_call = Some(now);
         state.pending = true;
         state.called = true;
+        state.caller = origin();
         self.called.notify_one();
     }
 
@@ -185,6 +192,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::trace_context::{SpanRef, on_behalf_of};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -211,6 +219,24 @@ mod tests {
         assert!(flights.called().now_or_never().is_none());
         assert!(flights.board("kid").is_some());
         assert!(flights.called().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_flight_is_on_behalf_of_who_called_for_it() {
+        let flights = Flights::new(Duration::ZERO);
+        assert_eq!(flights.take_off(), Some(Origin::Gate));
+        flights.land(true);
+        let span = Some(Origin::Span(SpanRef { trace_id: 7, span_id: 8 }));
+        let board = || async { flights.board("kid").is_some() };
+        assert!(on_behalf_of(span, board()).await);
+        // Who boards later is taken along.
+        assert!(on_behalf_of(Some(Origin::Gate), board()).await);
+        assert_eq!(flights.take_off(), span);
+        flights.land(true);
+        assert!(flights.board("another").is_some());
+        assert_eq!(flights.take_off(), None, "for a call that is not traced");
+        flights.land(true);
+        assert_eq!(flights.take_off(), Some(Origin::Gate));
     }
 
     #[tokio::test]

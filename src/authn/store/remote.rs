@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
+use tokio::time::Instant;
 use url::Url;
 
 use super::discovery::{self, DiscoveryError};
@@ -11,9 +12,10 @@ use super::flights::{Flight, Flights};
 use super::slot::Slot;
 use crate::authn::keys::{KeySet, KeySetError, Published};
 use crate::authn::spec::{FetchSpec, IssuerClaim};
-use crate::core::event::RefreshOutcome;
+use crate::core::event::{Event, HttpCall, RefreshOutcome};
 use crate::net::{FetchError, FetchRequest, HttpClient, max_age};
 use crate::secret::{Secret, SecretError, read_text};
+use crate::trace_context::on_behalf_of;
 
 /// Largest metadata document or key set.
 const MAX_BYTES: usize = 1 << 20;
@@ -55,7 +57,18 @@ pub(super) enum RefreshError {
     Keys(#[from] KeySetError),
 }
 
+/// A document, and how long it is fresh.
+type Document = (bytes::Bytes, Option<Duration>);
+
 impl RefreshError {
+    /// Of an answer that is another than wanted.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Fetch { error: FetchError::Status(status), .. } => Some(*status),
+            Self::Fetch { .. } | Self::Token(_) | Self::Discovery(_) | Self::Keys(_) => None,
+        }
+    }
+
     fn outcome(&self) -> RefreshOutcome {
         match self {
             Self::Fetch { error: FetchError::TooLarge(_) | FetchError::Compressed, .. }
@@ -93,8 +106,8 @@ impl Remote {
         // Where the keys are, by the last discovery that led to keys; forgotten on each failure and each refresh.
         let mut place = None;
         loop {
-            self.flights.take_off();
-            let fetched = self.fetch(&mut place).await;
+            let origin = self.flights.take_off();
+            let fetched = on_behalf_of(origin, self.fetch(&mut place)).await;
             let pause = match fetched {
                 Ok((published, fresh_for)) => {
                     failures = 0;
@@ -122,22 +135,32 @@ impl Remote {
             (Source::Jwks(url), _) => url.clone(),
             (Source::Discovery { .. }, Some(known)) => known,
             (Source::Discovery { url, issuer, allowed_hosts }, None) => {
-                let (document, _) = Self::get(url, &self.spec, &self.http).await?;
+                let (document, _) = self.told("discovery", url).await?;
                 discovery::jwks_uri(&document, url, issuer, allowed_hosts, self.spec.transport.allow_insecure_http)?
             }
         };
-        let (document, fresh_for) = Self::get(&uri, &self.spec, &self.http).await?;
+        let (document, fresh_for) = self.told("jwks", &uri).await?;
         let published = KeySet::from_jwks(&document)?;
         *place = Some(uri);
         Ok((published, fresh_for))
     }
 
+    /// Fetches a document, and tells how that went.
+    async fn told(&self, document: &'static str, url: &Url) -> Result<Document, RefreshError> {
+        let began = Instant::now();
+        let fetched = Self::get(url, &self.spec, &self.http).await;
+        let (outcome, status) = match &fetched {
+            Ok(_) => (RefreshOutcome::Fresh, Some(200)),
+            Err(error) => (error.outcome(), error.status()),
+        };
+        let http = HttpCall { host: url.host_str(), port: url.port_or_known_default(), status };
+        let (issuer, took) = (self.slot.issuer(), began.elapsed());
+        self.slot.report(Event::KeyFetch { issuer, document, outcome, took, http });
+        fetched
+    }
+
     /// Fetches a document; with it, how long it is fresh.
-    pub(super) async fn get(
-        url: &Url,
-        spec: &FetchSpec,
-        http: &HttpClient,
-    ) -> Result<(bytes::Bytes, Option<Duration>), RefreshError> {
+    pub(super) async fn get(url: &Url, spec: &FetchSpec, http: &HttpClient) -> Result<Document, RefreshError> {
         let mut request = FetchRequest::json(url.clone(), spec.timeout, MAX_BYTES);
         request.accept = "application/json, application/jwk-set+json";
         request.transport.clone_from(&spec.transport);

@@ -3,7 +3,7 @@
 use super::server::{secret_env, secret_file};
 use super::{Surroundings, number};
 use crate::config::audit::{AuditSpec, Destination, FileSpec, Rotation};
-use crate::config::file::audit::{AuditFile, DestinationFile, MaskFile, RotateFile};
+use crate::config::file::audit::{AuditFile, DestinationFile, MaskFile, NamedFile, RotateFile};
 use crate::config::names::{did_you_mean, listed, shown};
 use crate::config::place::At;
 use crate::config::value::ByShape;
@@ -15,9 +15,11 @@ const LEAST_KEY: usize = 16;
 
 /// Judges the section. The file is opened at the start, and not here: `check` often runs where it will never be.
 pub(in crate::config) fn build(at: &At<'_>, file: &AuditFile, around: Surroundings<'_>) -> Option<AuditSpec> {
-    let to = at.required("to", file.to.as_ref(), "write `stdout`, or `{ file: /var/log/tollgate/audit.jsonl }`");
+    let to =
+        at.required("to", file.to.as_ref(), "write `stdout`, `otlp`, or `{ file: /var/log/tollgate/audit.jsonl }`");
     let to = to.and_then(|to| match to {
-        ByShape::Scalar(_) => Some(Destination::Stdout),
+        ByShape::Scalar(NamedFile::Stdout) => Some(Destination::Stdout),
+        ByShape::Scalar(NamedFile::Otlp) => Some(Destination::Otlp),
         ByShape::Map(file) => destination(&at.key("to"), file, around).map(Destination::File),
         ByShape::List(never) => match *never {},
     });

@@ -12,9 +12,9 @@ use crate::config::value::{ByShape, Never, Ordered, Size};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AuditFile {
-    /// Where lines go: `stdout`, or a file.
+    /// Where lines go: `stdout`, `otlp`, or a file.
     #[schemars(required)]
-    pub(in crate::config) to: Option<ByShape<StdoutFile, Never, DestinationFile>>,
+    pub(in crate::config) to: Option<ByShape<NamedFile, Never, DestinationFile>>,
     /// The part of allows that are written, 0 to 1. Denials always are. Default: 1.
     pub(in crate::config) sample_allows: Option<Share>,
     /// What becomes of fields: `omit` leaves one out, `hash` puts a keyed digest in its place.
@@ -55,20 +55,23 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
-/// The word `stdout`.
+/// A destination that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase")]
-pub(in crate::config) enum StdoutFile {
+pub(in crate::config) enum NamedFile {
     /// Lines go to standard output.
     Stdout,
+    /// Lines go, as log records, to the OpenTelemetry collector that the standard `OTEL_*` variables name.
+    Otlp,
 }
 
-impl<'de> Deserialize<'de> for StdoutFile {
+impl<'de> Deserialize<'de> for NamedFile {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)?.as_str() {
             "stdout" => Ok(Self::Stdout),
+            "otlp" => Ok(Self::Otlp),
             other => Err(serde::de::Error::custom(format_args!(
-                "expected `stdout` or a map with `file`, found `{}`; for a file write `{{ file: /var/log/tollgate/audit.jsonl }}`",
+                "expected `stdout`, `otlp` or a map with `file`, found `{}`; for a file write `{{ file: /var/log/tollgate/audit.jsonl }}`",
                 crate::config::names::shown(other)
             ))),
         }

@@ -49,6 +49,14 @@ impl<'b> Object<'b> {
         self.field(name, |out| write_text(out, text, most));
     }
 
+    /// A number as so many hexadecimal digits.
+    pub(super) fn hex(&mut self, name: &str, number: u128, digits: usize) {
+        self.field(name, |out| {
+            // A Vec takes whatever is written.
+            let _ = write!(out, "\"{number:0digits$x}\"");
+        });
+    }
+
     /// A number.
     pub(super) fn number(&mut self, name: &str, number: u64) {
         self.field(name, |out| {

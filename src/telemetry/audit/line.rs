@@ -8,7 +8,6 @@ use aws_lc_rs::hmac;
 use super::asked::Asked;
 use super::json::{Object, write_list, write_texts};
 use super::time;
-use super::trace_context::trace_id;
 use crate::clock::Timestamp;
 use crate::core::answer::{Answer, DecisionId, Verdict};
 use crate::core::audit::{Mask, MaskedField, Selection};
@@ -17,17 +16,19 @@ use crate::core::reason::Reason;
 use crate::core::request::Direction;
 use crate::core::rule::{AnyAll, Rule};
 use crate::core::trail::Trail;
+use crate::trace_context::{SpanRef, TraceParent};
 
 /// The version of the schema. It changes where a field changes its meaning or goes; new ones may come at any time.
 const VERSION: u64 = 1;
 
 /// The fields of a line, in their order.
-pub const FIELDS: [&str; 29] = [
+pub const FIELDS: [&str; 30] = [
     "v",
     "time",
     "decision_id",
     "request_id",
     "trace_id",
+    "span_id",
     "generation",
     "direction",
     "method",
@@ -106,13 +107,20 @@ pub(in crate::telemetry) struct Facts<'f> {
     asked: Option<&'f Asked<'f>>,
     direction: Option<Direction>,
     took: Duration,
+    /// The decision's own span, where it is traced.
+    span: Option<SpanRef>,
 }
 
 impl<'f> Facts<'f> {
     /// Of a decision.
-    pub(in crate::telemetry) fn of_answer(answer: &'f Answer, took: Duration, asked: Option<&'f Asked<'f>>) -> Self {
+    pub(in crate::telemetry) fn of_answer(
+        answer: &'f Answer,
+        took: Duration,
+        asked: Option<&'f Asked<'f>>,
+        span: Option<SpanRef>,
+    ) -> Self {
         let direction = asked.map(|asked| asked.direction);
-        Self { id: answer.decision_id, reason: answer.reason, answer: Some(answer), asked, direction, took }
+        Self { id: answer.decision_id, reason: answer.reason, answer: Some(answer), asked, direction, took, span }
     }
 
     /// Of a refusal without a look at the request.
@@ -122,7 +130,7 @@ impl<'f> Facts<'f> {
         direction: Direction,
         took: Duration,
     ) -> Self {
-        Self { id, reason, answer: None, asked: None, direction: Some(direction), took }
+        Self { id, reason, answer: None, asked: None, direction: Some(direction), took, span: None }
     }
 
     /// Appends the line.
@@ -168,8 +176,10 @@ impl<'f> Facts<'f> {
         if let Some(id) = self.asked.and_then(|asked| asked.request_id) {
             masks.write(line, MaskedField::RequestId, Some(&String::from_utf8_lossy(id)), TEXT_BYTES);
         }
-        if let Some(trace) = self.asked.and_then(|asked| trace_id(asked.traceparent?)) {
-            line.word("trace_id", trace);
+        let came = || Some(TraceParent::parse(self.asked?.traceparent?)?.span);
+        if let Some(SpanRef { trace_id, span_id }) = self.span.or_else(came) {
+            line.hex("trace_id", trace_id, 32);
+            line.hex("span_id", span_id.into(), 16);
         }
         if trail.generation > 0 {
             line.number("generation", trail.generation);

@@ -6,7 +6,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::config::audit::{Destination, FileSpec, Rotation};
+use crate::config::audit::{FileSpec, Rotation};
+use crate::telemetry::otlp::OtlpError;
 
 /// Why there is no audit log.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,23 @@ pub enum AuditError {
     /// There is no thread for it.
     #[error("audit: its thread cannot be started: {0}")]
     Thread(io::Error),
+    /// Records cannot be sent to a collector.
+    #[error("audit.to: {0}")]
+    Otlp(#[from] OtlpError),
+}
+
+/// Where lines end up.
+pub(super) trait Sink: Send + 'static {
+    /// Takes whole lines. What it cannot take is lost.
+    fn write(&mut self, lines: &[u8]) -> Done;
+
+    /// Begins anew, where something was moved away.
+    ///
+    /// # Errors
+    /// It cannot; it goes on as before.
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What lines are written to.
@@ -61,48 +79,23 @@ pub(super) struct Done {
 }
 
 impl Output {
-    /// Opens it.
+    /// Standard output.
     ///
     /// # Errors
-    /// It is not there, or must not be written to.
-    pub(super) fn open(to: &Destination) -> Result<Self, AuditError> {
-        let (file, place, torn) = match to {
-            Destination::Stdout => {
-                let owned = io::stdout().as_fd().try_clone_to_owned().map_err(AuditError::Stdout)?;
-                (File::from(owned), None, false)
-            }
-            Destination::File(spec) => {
-                let refused = |error| AuditError::File { path: spec.path.display().to_string(), error };
-                let (file, size, torn) = open(spec).map_err(refused)?;
-                (file, Some(Place { spec: spec.clone(), size }), torn)
-            }
-        };
-        Ok(Self { file, place, torn })
+    /// It is not there.
+    pub(super) fn stdout() -> Result<Self, AuditError> {
+        let owned = io::stdout().as_fd().try_clone_to_owned().map_err(AuditError::Stdout)?;
+        Ok(Self { file: File::from(owned), place: None, torn: false })
     }
 
-    /// Opens the file anew by its name, which another one may have by now. Where that fails the old one goes on.
+    /// A file, opened.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
-        let Some(place) = &mut self.place else { return Ok(()) };
-        let (file, size, torn) = open(&place.spec)?;
-        (self.file, place.size, self.torn) = (file, size, torn);
-        Ok(())
-    }
-
-    /// Writes whole lines. What cannot be written is lost.
-    pub(super) fn write(&mut self, mut lines: &[u8]) -> Done {
-        let mut done = Done::default();
-        while !lines.is_empty() {
-            let (now, later) = lines.split_at_checked(self.room_for(lines, &mut done)).unwrap_or((lines, &[]));
-            if !self.write_piece(now, &mut done) {
-                done.lost = done.lost.saturating_add(count(later));
-                break;
-            }
-            lines = later;
-        }
-        done
+    /// It cannot be, or must not be written to.
+    pub(super) fn file(spec: &FileSpec) -> Result<Self, AuditError> {
+        let refused = |error| AuditError::File { path: spec.path.display().to_string(), error };
+        let (file, size, torn) = open(spec).map_err(refused)?;
+        Ok(Self { file, place: Some(Place { spec: spec.clone(), size }), torn })
     }
 
     /// How many bytes of these lines belong into the file as it is, which is put aside where none does.
@@ -173,6 +166,29 @@ impl Output {
     }
 }
 
+impl Sink for Output {
+    fn write(&mut self, mut lines: &[u8]) -> Done {
+        let mut done = Done::default();
+        while !lines.is_empty() {
+            let (now, later) = lines.split_at_checked(self.room_for(lines, &mut done)).unwrap_or((lines, &[]));
+            if !self.write_piece(now, &mut done) {
+                done.lost = done.lost.saturating_add(count(later));
+                break;
+            }
+            lines = later;
+        }
+        done
+    }
+
+    /// By its name, which another file may have by now.
+    fn reopen(&mut self) -> io::Result<()> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        let (file, size, torn) = open(&place.spec)?;
+        (self.file, place.size, self.torn) = (file, size, torn);
+        Ok(())
+    }
+}
+
 fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -222,12 +238,12 @@ fn older(path: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-fn count(lines: &[u8]) -> u64 {
+pub(super) fn count(lines: &[u8]) -> u64 {
     u64::try_from(lines.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u64::MAX)
 }
 
 /// Bytes of the lines that fit as a whole.
-fn whole_lines(lines: &[u8], room: u64) -> usize {
+pub(super) fn whole_lines(lines: &[u8], room: u64) -> usize {
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     match lines.get(..room) {
         None => lines.len(),
@@ -235,7 +251,7 @@ fn whole_lines(lines: &[u8], room: u64) -> usize {
     }
 }
 
-fn first_line(lines: &[u8]) -> usize {
+pub(super) fn first_line(lines: &[u8]) -> usize {
     lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1)
 }
 
@@ -244,7 +260,7 @@ mod tests {
     use super::*;
 
     fn output(path: PathBuf, rotate: Option<Rotation>) -> Output {
-        Output::open(&Destination::File(FileSpec { path, mode: 0o640, rotate })).unwrap()
+        Output::file(&FileSpec { path, mode: 0o640, rotate }).unwrap()
     }
 
     #[test]
@@ -332,7 +348,7 @@ mod tests {
     #[test]
     fn what_is_no_plain_file_is_not_put_aside() {
         let spec = FileSpec { path: "/dev/null".into(), mode: 0o640, rotate: Some(Rotation { size: 10, keep: 1 }) };
-        let error = Output::open(&Destination::File(spec)).unwrap_err().to_string();
+        let error = Output::file(&spec).unwrap_err().to_string();
         assert!(error.contains("plain files only"), "{error}");
     }
 }

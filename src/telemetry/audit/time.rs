@@ -1,5 +1,7 @@
 //! Times, as RFC 3339 has them.
 
+use std::time::UNIX_EPOCH;
+
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 
 /// When a line is made.
@@ -29,6 +31,12 @@ pub(super) fn write(out: &mut Vec<u8>, at: Timestamp) {
     }
 }
 
+/// Milliseconds since 1970, of what [`write`] has written.
+pub(super) fn read(text: &str) -> Option<u64> {
+    let since = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 fn digits_of(out: &mut Vec<u8>, number: i64, digits: u32) {
     for place in (0..digits).rev() {
         let digit = number / 10_i64.pow(place) % 10;
@@ -51,7 +59,7 @@ fn date(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     use super::*;
 
@@ -63,7 +71,9 @@ mod tests {
             let mut written = Vec::new();
             write(&mut written, Timestamp::from_unix_millis(i64::try_from(millis).unwrap()));
             let other = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis)).to_string();
-            assert_eq!(String::from_utf8(written).unwrap(), other);
+            let written = String::from_utf8(written).unwrap();
+            assert_eq!(written, other);
+            assert_eq!(read(&written), Some(millis));
         }
         let mut written = Vec::new();
         write(&mut written, Timestamp::from_unix_millis(i64::MAX));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::counts::Counts;
-use super::output::{Done, Output};
+use super::output::{Done, Sink};
 use crate::telemetry::SUMMARY_INTERVAL;
 use crate::telemetry::summary::Pace;
 
@@ -50,7 +50,7 @@ impl Writer {
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub(super) fn start(output: Output, room: usize, counts: Counts) -> io::Result<Self> {
+    pub(super) fn start(output: impl Sink, room: usize, counts: Counts) -> io::Result<Self> {
         let most = room / 2;
         // All of it at once: a buffer that grows is copied while everybody waits. It takes no memory before it is used.
         let state = Mutex::new(State { filling: Vec::with_capacity(most), ..State::default() });
@@ -111,7 +111,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut output: Output) {
+    fn run(&self, mut output: impl Sink) {
         let mut writing = Vec::with_capacity(self.most);
         loop {
             let idle = |state: &mut State| state.filling.is_empty() && !state.reopen && !state.closing;
@@ -143,7 +143,7 @@ impl Shared {
         }
     }
 
-    fn reopen(&self, output: &mut Output) {
+    fn reopen(&self, output: &mut impl Sink) {
         match output.reopen() {
             Ok(()) => tracing::info!("the audit log's file was opened anew"),
             Err(error) => {

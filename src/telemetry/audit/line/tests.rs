@@ -93,7 +93,7 @@ fn request<'m>(path: &'m str, host: &'m str, id: &'m [u8], peer: &'m str) -> Raw
 fn written(answer: &Answer, request: &RawRequest<'_>, selection: &Selection) -> String {
     let asked = Asked::of(request);
     let mut out = Vec::new();
-    let facts = Facts::of_answer(answer, Duration::from_micros(412), Some(&asked));
+    let facts = Facts::of_answer(answer, Duration::from_micros(412), Some(&asked), None);
     facts.write(&mut out, &Masks::of(selection), at());
     String::from_utf8(out).unwrap()
 }
@@ -179,6 +179,17 @@ fn masked_fields_are_left_out_or_digested() {
 }
 
 #[test]
+fn where_the_decision_is_traced_its_own_span_is_named() {
+    let (answer, request, mut out) = (denial("3f2b"), usual(), Vec::new());
+    let (asked, span) = (Asked::of(&request), Some(SpanRef { trace_id: 10, span_id: 11 }));
+    let facts = Facts::of_answer(&answer, Duration::ZERO, Some(&asked), span);
+    facts.write(&mut out, &Masks::default(), at());
+    let line: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(line["trace_id"], "0000000000000000000000000000000a");
+    assert_eq!(line["span_id"], "000000000000000b");
+}
+
+#[test]
 fn nobody_can_write_megabytes() {
     let long = "\u{1b}".repeat(1 << 20);
     let line = written(&denial(&long), &request(&long, &long, long.as_bytes(), &long), &Selection::default());
@@ -208,6 +219,7 @@ proptest! {
         prop_assert_eq!(text("subject"), subject);
         prop_assert_eq!(text("request_id"), String::from_utf8_lossy(&id).into_owned());
         prop_assert_eq!(text("trace_id"), TRACE[3..35].to_owned());
+        prop_assert_eq!(text("span_id"), TRACE[36..52].to_owned());
         prop_assert_eq!(&read["wanted_scopes"], &serde_json::json!([{ "any": ["orders.read", "orders.write"] }, { "all": ["admin"] }]));
         prop_assert_eq!(&read["status"], Reason::UpstreamTokenUnavailable.http_status());
         prop_assert!(!line.contains("hunter2"));
