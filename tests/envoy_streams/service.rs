@@ -70,11 +70,11 @@ async fn answer(mut request: Request<Incoming>) -> Response<Body> {
         let _ = request.into_body().collect().await;
         return Response::new(empty());
     }
-    let events = futures_util::stream::unfold(0_u64, async |number| {
-        if number > 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Some((Ok(Frame::data(Bytes::from(format!("data: {number}\n\n")))), number + 1))
+    // A source of events has a pace; this is its own.
+    let pace = tokio::time::interval(Duration::from_millis(50));
+    let events = futures_util::stream::unfold((0_u64, pace), async |(number, mut pace)| {
+        pace.tick().await;
+        Some((Ok(Frame::data(Bytes::from(format!("data: {number}\n\n")))), (number + 1, pace)))
     });
     let body = BodyExt::boxed(StreamBody::new(events));
     Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
