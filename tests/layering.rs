@@ -306,6 +306,18 @@ fn nothing_that_answers_requests_takes_claims_for_a_token() {
     }
 }
 
+/// A configuration may be read without its keys and secrets to try it, and never to serve it.
+#[test]
+fn what_serves_has_all_its_files() {
+    let mut named = BTreeSet::new();
+    for (_, module, code) in sources() {
+        if code.contains("load_elsewhere") {
+            named.insert(module.join("::"));
+        }
+    }
+    assert_eq!(named, BTreeSet::from(["cli::test::pass", "config"].map(str::to_owned)));
+}
+
 #[test]
 fn every_module_has_a_place() {
     for (file, module, _) in sources() {
