@@ -52,3 +52,30 @@ pub(crate) fn words(line: &str) -> Vec<String> {
         })
         .collect()
 }
+
+/// The members of a JSON value, each once, in order, as documents name them: `answer.set[].name`. What is below the open
+/// ones has names of its own, and is left out.
+pub(crate) fn members(value: &Value, open: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_members(value, "", open, &mut found);
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn collect_members(value: &Value, path: &str, open: &[&str], found: &mut Vec<String>) {
+    match value {
+        _ if open.contains(&path) => {}
+        Value::Object(of) => {
+            for (name, value) in of {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                found.push(path.clone());
+                collect_members(value, &path, open, found);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| collect_members(item, &format!("{path}[]"), open, found));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
