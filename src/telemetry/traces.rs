@@ -129,7 +129,7 @@ impl Tracer {
             return Traced::No;
         }
         // A state without a parent is nobody's.
-        let state = parent.and_then(|_| state()).filter(|state| state.len() <= MAX_STATE_BYTES);
+        let state = parent.and_then(|_| state()).filter(|state| is_state(state));
         Traced::Yes(Arc::new(OpenSpan {
             at: SpanRef { trace_id, span_id: some_span_id() },
             parent: parent.map(|parent| parent.span.span_id),
@@ -161,6 +161,11 @@ impl Tracer {
     pub(super) fn close(&self, limit: Duration) -> u64 {
         self.queue.close(limit)
     }
+}
+
+/// Whether a `tracestate` can be passed on: it is not too long, and printable (W3C Trace Context, §3.3.1.3).
+fn is_state(state: &str) -> bool {
+    state.len() <= MAX_STATE_BYTES && state.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 /// A new trace's.
