@@ -1,7 +1,7 @@
 //! Lines as log records of OpenTelemetry: made and sent by the thread that would write them to a file. Nobody waits for a
 //! collector, and there is one buffer, one way to drop and one way to count, wherever lines go.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::{InstrumentationScope, SpanId, TraceId};
@@ -100,6 +100,7 @@ impl Records {
 impl Sink for Records {
     fn write(&mut self, mut lines: &[u8]) -> Done {
         let mut done = Done::default();
+        let late = Instant::now() + self.limit;
         while !lines.is_empty() {
             let size = whole_lines(lines, BATCH_BYTES).max(first_line(lines).min(lines.len()));
             let (now, later) = lines.split_at_checked(size).unwrap_or((lines, &[]));
@@ -109,10 +110,14 @@ impl Sink for Records {
                     done.bytes = done.bytes.saturating_add(u64::try_from(now.len()).unwrap_or(u64::MAX));
                 }
                 Err(error) => {
-                    // Those who come meanwhile should not wait for it as many times as there are batches.
-                    done.lost = done.lost.saturating_add(count(lines));
+                    done.lost = done.lost.saturating_add(count(now));
                     done.errors.push(error);
-                    break;
+                    // What is refused at once says nothing of the next. But those who come meanwhile should not wait as many
+                    // times as there are batches.
+                    if Instant::now() >= late {
+                        done.lost = done.lost.saturating_add(count(later));
+                        break;
+                    }
                 }
             }
             lines = later;
