@@ -39,12 +39,12 @@ pub(super) trait Sink: Send + 'static {
     /// Takes whole lines. What it cannot take is lost.
     fn write(&mut self, lines: &[u8]) -> Done;
 
-    /// Begins anew, where something was moved away.
+    /// Begins anew, where something was moved away; whether there is anything that can be.
     ///
     /// # Errors
     /// It cannot; it goes on as before.
-    fn reopen(&mut self) -> io::Result<()> {
-        Ok(())
+    fn reopen(&mut self) -> io::Result<bool> {
+        Ok(false)
     }
 }
 
@@ -131,7 +131,7 @@ impl Output {
             }
             rename_if_there(path, &older(path, 1))?;
         }
-        self.reopen()
+        self.reopen().map(|_| ())
     }
 
     /// Whether all of it was written.
@@ -181,11 +181,11 @@ impl Sink for Output {
     }
 
     /// By its name, which another file may have by now.
-    fn reopen(&mut self) -> io::Result<()> {
-        let Some(place) = &mut self.place else { return Ok(()) };
+    fn reopen(&mut self) -> io::Result<bool> {
+        let Some(place) = &mut self.place else { return Ok(false) };
         let (file, size, torn) = open(&place.spec)?;
         (self.file, place.size, self.torn) = (file, size, torn);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -145,7 +145,8 @@ impl Shared {
 
     fn reopen(&self, output: &mut impl Sink) {
         match output.reopen() {
-            Ok(()) => tracing::info!("the audit log's file was opened anew"),
+            Ok(true) => tracing::info!("the audit log's file was opened anew"),
+            Ok(false) => tracing::info!("the audit log goes to no file: there is nothing to open anew"),
             Err(error) => {
                 self.counts.errors.inc();
                 tracing::error!(%error, "the audit log's file cannot be opened anew; lines go to the old one");
