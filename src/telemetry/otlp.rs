@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
-    WithTonicConfig as _,
+    LogExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::secret::{MAX_SECRET_BYTES, SecretError, read_bytes};
 use client::Client;
 pub(super) use client::Why;
 pub(super) use variables::{Route, Signal, Variables, traces_wanted};
+
+/// How long a batch waits before the collector is asked for a sign of life …
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+/// … and the time that it has for one.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
 /// Largest file of certificates.
 const MAX_CERTIFICATE_BYTES: usize = 4 << 20;
@@ -39,9 +43,15 @@ pub enum OtlpError {
         /// What is wrong.
         error: SecretError,
     },
-    /// They do not lead to a collector.
-    #[error(transparent)]
-    Build(#[from] ExporterBuildError),
+    /// What they name is no address. It is not shown: it may hold a secret.
+    #[error("`{0}` is no address of a collector: expected one such as `http://collector:4318`")]
+    Endpoint(String),
+    /// The certificates that they name are of no use.
+    #[error("the certificates for the collector are of no use: {0}")]
+    Tls(String),
+    /// The exporter takes them for wrong. Why is not shown: its words hold the address.
+    #[error("what `{0}` and the variables beside it say does not lead to a collector")]
+    Refused(String),
     /// There are no threads for it.
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
@@ -98,20 +108,19 @@ pub(super) fn resource() -> Resource {
 /// The way is none.
 pub(super) fn span_exporter(route: &Route) -> Result<(SpanExporter, Why), OtlpError> {
     let why = Why::default();
-    let exporter = match route.protocol {
-        Protocol::Grpc => {
-            let builder = SpanExporter::builder().with_tonic();
-            match tls(route)? {
-                Some(tls) => builder.with_tls_config(tls).build(),
-                None => builder.build(),
-            }
+    let exporter = match way(route, &why)? {
+        Way::Grpc(channel) => {
+            SpanExporter::builder().with_tonic().with_channel(channel).with_timeout(route.timeout).build()
         }
-        _ => {
-            let builder = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-            builder.with_http_client(Client::new(route, why.clone())).build()
-        }
+        Way::Http(client) => SpanExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_http_client(client)
+            .with_endpoint(route.endpoint.expose())
+            .with_timeout(route.timeout)
+            .build(),
     };
-    Ok((exporter?, why))
+    Ok((exporter.map_err(|_| OtlpError::Refused(route.variable.clone()))?, why))
 }
 
 /// Sends log records that way; see [`span_exporter`].
@@ -120,27 +129,51 @@ pub(super) fn span_exporter(route: &Route) -> Result<(SpanExporter, Why), OtlpEr
 /// The way is none.
 pub(super) fn log_exporter(route: &Route) -> Result<(LogExporter, Why), OtlpError> {
     let why = Why::default();
-    let exporter = match route.protocol {
-        Protocol::Grpc => {
-            let builder = LogExporter::builder().with_tonic();
-            match tls(route)? {
-                Some(tls) => builder.with_tls_config(tls).build(),
-                None => builder.build(),
-            }
+    let exporter = match way(route, &why)? {
+        Way::Grpc(channel) => {
+            LogExporter::builder().with_tonic().with_channel(channel).with_timeout(route.timeout).build()
         }
-        _ => {
-            let builder = LogExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
-            builder.with_http_client(Client::new(route, why.clone())).build()
-        }
+        Way::Http(client) => LogExporter::builder()
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_http_client(client)
+            .with_endpoint(route.endpoint.expose())
+            .with_timeout(route.timeout)
+            .build(),
     };
-    Ok((exporter?, why))
+    Ok((exporter.map_err(|_| OtlpError::Refused(route.variable.clone()))?, why))
+}
+
+/// What carries requests to a collector.
+enum Way {
+    Grpc(Channel),
+    Http(Client),
+}
+
+fn way(route: &Route, why: &Why) -> Result<Way, OtlpError> {
+    let no_address = |_| OtlpError::Endpoint(route.variable.clone());
+    if route.protocol != Protocol::Grpc {
+        // The exporter reads it in the same way, and would show it where it does not read.
+        let _: http::Uri = route.endpoint.expose().parse().map_err(no_address)?;
+        return Ok(Way::Http(Client::new(route, why.clone())));
+    }
+    let endpoint = route.endpoint.expose().to_owned();
+    let mut endpoint = Endpoint::from_shared(endpoint).map_err(|_| OtlpError::Endpoint(route.variable.clone()))?;
+    // A peer that is gone without a word is noticed while a batch waits for it: what comes afterwards is not sent to it, too.
+    endpoint = endpoint
+        .timeout(route.timeout)
+        .connect_timeout(route.timeout)
+        .http2_keep_alive_interval(LOOK_AFTER.min(route.timeout / 2))
+        .keep_alive_timeout(SIGN_OF_LIFE.min(route.timeout / 4))
+        .keep_alive_while_idle(false);
+    if route.tls {
+        endpoint = endpoint.tls_config(tls(route)?).map_err(|error| OtlpError::Tls(error.to_string()))?;
+    }
+    Ok(Way::Grpc(endpoint.connect_lazy()))
 }
 
 /// For gRPC; over HTTP it is the client's matter.
-fn tls(route: &Route) -> Result<Option<ClientTlsConfig>, OtlpError> {
-    if !route.tls {
-        return Ok(None);
-    }
+fn tls(route: &Route) -> Result<ClientTlsConfig, OtlpError> {
     let read = |variable: &str, path: &Path, most| {
         read_bytes(path, most).map_err(|error| OtlpError::File { variable: variable.to_owned(), error })
     };
@@ -156,7 +189,7 @@ fn tls(route: &Route) -> Result<Option<ClientTlsConfig>, OtlpError> {
         let key = read("OTEL_EXPORTER_OTLP_CLIENT_KEY", &own.key, MAX_SECRET_BYTES)?;
         tls = tls.identity(Identity::from_pem(&*certificate, &*key));
     }
-    Ok(Some(tls))
+    Ok(tls)
 }
 
 /// What came of a request to the collector, in this time.

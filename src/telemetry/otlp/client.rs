@@ -57,7 +57,11 @@ impl Client {
 #[async_trait]
 impl OtelClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (head, body) = request.into_parts();
+        // Of attempts before this one.
+        self.why.take();
+        let (mut head, body) = request.into_parts();
+        // The operator's headers may be credentials.
+        head.headers.values_mut().for_each(|value| value.set_sensitive(true));
         let url = Url::parse(&head.uri.to_string())?;
         let mut wanted = FetchRequest::json(url, self.timeout, MAX_ANSWER_BYTES);
         wanted.accept = "application/x-protobuf";

@@ -11,9 +11,13 @@ use url::Url;
 
 use super::OtlpError;
 use crate::net::spec::Identity;
+use crate::secret::Secret;
 
 /// Time for one batch where the variables name none.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The collector of all signals.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +26,35 @@ pub(in crate::telemetry) enum Signal {
     Logs,
 }
 
+impl Signal {
+    /// What stands in the names of its variables.
+    const fn infix(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES_",
+            Self::Logs => "LOGS_",
+        }
+    }
+
+    /// Where it goes over HTTP, below what is named for all signals.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Logs => "/v1/logs",
+        }
+    }
+}
+
 /// How a collector is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::telemetry) struct Route {
     pub(in crate::telemetry) protocol: Protocol,
     /// For one batch, with whatever attempts it takes.
     pub(in crate::telemetry) timeout: Duration,
-    /// Where it is, for people: without what may be a secret.
+    /// Where requests go: there may be a secret in it …
+    pub(super) endpoint: Secret,
+    /// … and the variable that says so.
+    pub(super) variable: String,
+    /// Where that is, for people: without what may be a secret.
     pub(in crate::telemetry) shown: String,
     /// Whether the way is TLS.
     pub(super) tls: bool,
@@ -60,10 +86,7 @@ impl Variables<'_> {
 
     /// One for this signal, or else for all of them; with its name.
     fn of(&self, signal: Signal, what: &str) -> Option<(String, String)> {
-        let signal = match signal {
-            Signal::Traces => "TRACES_",
-            Signal::Logs => "LOGS_",
-        };
+        let signal = signal.infix();
         let found = |signal: &str| {
             let name = format!("OTEL_EXPORTER_OTLP_{signal}{what}");
             self.get(&name).map(|value| (name, value))
@@ -84,24 +107,52 @@ impl Variables<'_> {
         };
         let timeout = self.of(signal, "TIMEOUT").map_or(TIMEOUT, |(name, _)| {
             let default = u64::try_from(TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-            Duration::from_millis(self.read(&name, default, "milliseconds"))
+            // Nothing is sent in no time.
+            match self.read(&name, default, "milliseconds, at least 1") {
+                0 => TIMEOUT,
+                millis => Duration::from_millis(millis),
+            }
         });
         let insecure = || self.of(signal, "INSECURE").is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
-        let endpoint = self.of(signal, "ENDPOINT").map(|(_, endpoint)| match protocol {
-            Protocol::Grpc if !endpoint.contains("://") => {
-                format!("{}://{endpoint}", if insecure() { "http" } else { "https" })
-            }
-            _ => endpoint,
+        let named = self.of(signal, "ENDPOINT");
+        let variable = named.as_ref().map_or_else(|| ENDPOINT.to_owned(), |(name, _)| name.clone());
+        let mut endpoint = named.map(|(_, endpoint)| endpoint).unwrap_or_else(|| {
+            if protocol == Protocol::Grpc { "http://localhost:4317" } else { "http://localhost:4318" }.to_owned()
         });
-        let default = if protocol == Protocol::Grpc { "http://localhost:4317" } else { "http://localhost:4318" };
-        let url = Url::parse(endpoint.as_deref().unwrap_or(default)).ok();
+        if protocol == Protocol::Grpc && !endpoint.contains("://") {
+            endpoint = format!("{}://{endpoint}", if insecure() { "http" } else { "https" });
+        }
+        let url = Url::parse(&endpoint).ok();
+        if protocol != Protocol::Grpc && variable == ENDPOINT {
+            endpoint = format!("{}{}", endpoint.trim_end_matches('/'), signal.path());
+        }
+        let (tls, is_near) =
+            (url.as_ref().is_some_and(|url| url.scheme() == "https"), url.as_ref().is_some_and(is_here));
+        if let Some((variable, headers)) = self.of(signal, "HEADERS") {
+            if headers.split(',').any(|header| !header.contains('=')) {
+                tracing::warn!(
+                    variable,
+                    "holds what is no header and is passed over: expected `name=value`, more after a comma"
+                );
+            }
+            if !tls && !is_near {
+                tracing::warn!(variable, "the headers it names go to the collector in clear text");
+            }
+        }
+        if let Some((variable, compression)) = self.of(signal, "COMPRESSION")
+            && compression != "gzip"
+        {
+            tracing::warn!(variable, "does not read and is passed over: expected `gzip`");
+        }
         let file = |what| self.of(signal, what).map(|(name, path)| (name, PathBuf::from(path)));
         let identity = file("CLIENT_CERTIFICATE").zip(file("CLIENT_KEY"));
         Route {
             protocol,
             timeout,
+            endpoint: Secret::new(endpoint),
+            variable,
             shown: url.as_ref().map_or_else(|| "what is no URL".to_owned(), |url| url.origin().ascii_serialization()),
-            tls: url.as_ref().is_some_and(|url| url.scheme() == "https"),
+            tls,
             address: url.as_ref().and_then(|url| match url.host()? {
                 url::Host::Ipv4(address) => Some(address.into()),
                 url::Host::Ipv6(address) => Some(address.into()),
@@ -121,7 +172,7 @@ impl Variables<'_> {
             return Err(OtlpError::Off("OTEL_SDK_DISABLED"));
         }
         match self.get("OTEL_LOGS_EXPORTER") {
-            Some(exporter) if exporter != "otlp" => Err(OtlpError::Off("OTEL_LOGS_EXPORTER")),
+            Some(exporter) if !exporter.eq_ignore_ascii_case("otlp") => Err(OtlpError::Off("OTEL_LOGS_EXPORTER")),
             Some(_) | None => Ok(()),
         }
     }
@@ -131,12 +182,22 @@ impl Variables<'_> {
     }
 }
 
+/// Whether an address is on this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// Whether spans are to be sent: where `OTEL_TRACES_EXPORTER` says so, or says nothing and an endpoint is named.
 pub(in crate::telemetry) fn traces_wanted(variables: &Variables<'_>) -> bool {
     if variables.is_disabled() {
         return false;
     }
-    match variables.get("OTEL_TRACES_EXPORTER").as_deref() {
+    match variables.get("OTEL_TRACES_EXPORTER").map(|exporter| exporter.to_ascii_lowercase()).as_deref() {
         Some("otlp") => true,
         Some("none") => false,
         Some(_) => {
@@ -166,6 +227,7 @@ mod tests {
             (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")], false),
             (&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318")], true),
             (&[("OTEL_TRACES_EXPORTER", "otlp")], true),
+            (&[("OTEL_TRACES_EXPORTER", "OTLP")], true),
             (&[("OTEL_TRACES_EXPORTER", "none"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")], false),
             (&[("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318")], false),
             (&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_SDK_DISABLED", "TRUE")], false),
@@ -181,6 +243,7 @@ mod tests {
         let plain = route(&[]);
         assert_eq!((plain.protocol, plain.timeout, plain.tls), (Protocol::HttpBinary, TIMEOUT, false));
         assert_eq!(plain.shown, "http://localhost:4318");
+        assert_eq!((plain.endpoint.expose(), &*plain.variable), ("http://localhost:4318/v1/traces", ENDPOINT));
         let one = route(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:hunter2@192.0.2.7:4317"),
@@ -192,11 +255,18 @@ mod tests {
         ]);
         assert_eq!((one.protocol, one.timeout, one.tls), (Protocol::Grpc, Duration::from_millis(250), true));
         assert_eq!((&*one.shown, one.address), ("https://192.0.2.7:4317", Some([192, 0, 2, 7].into())));
+        assert_eq!(one.endpoint.expose(), "https://user:hunter2@192.0.2.7:4317");
+        assert_eq!(one.variable, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+        assert!(!format!("{one:?}").contains("hunter2"), "{one:?}");
         assert_eq!(one.ca_file, Some(("OTEL_EXPORTER_OTLP_CERTIFICATE".to_owned(), "/ca.pem".into())));
         let bare = [("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
         assert!(route(&bare).tls, "without a scheme");
         let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
         assert!(!route(&[bare[0], bare[1], insecure]).tls);
+        let logs = |endpoint| with(&[(ENDPOINT, endpoint)], |variables| variables.route(Signal::Logs));
+        for spelled in ["http://c:4318/otlp", "http://c:4318/otlp/", " http://c:4318/otlp\n"] {
+            assert_eq!(logs(spelled).endpoint.expose(), "http://c:4318/otlp/v1/logs");
+        }
     }
 
     #[test]

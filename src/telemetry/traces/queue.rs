@@ -170,7 +170,9 @@ impl SpanExporter for Exporter {
         self.shared.waiting.fetch_sub(spans, Ordering::Relaxed);
         let (inner, why, limit) = (Arc::clone(&self.inner), self.why.clone(), self.limit);
         let sending = self.handle.spawn(async move { otlp::in_time(limit, &why, inner.export(batch)).await });
-        let result = sending.await.unwrap_or_else(|_| Err("it was given up at the end".to_owned()));
+        let result = sending.await.unwrap_or_else(|error| {
+            Err(if error.is_panic() { "its exporter panicked" } else { "it was given up at the end" }.to_owned())
+        });
         self.shared.sent(u64::try_from(spans).unwrap_or(u64::MAX), &result);
         self.shared.unsent.fetch_sub(spans, Ordering::Relaxed);
         result.map_err(OTelSdkError::InternalFailure)

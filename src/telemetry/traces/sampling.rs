@@ -20,7 +20,8 @@ const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 impl Sampling {
     /// As the variables say, or as their specification has it: what comes sampled, and whatever begins here.
     pub(super) fn of(variables: &Variables<'_>) -> Self {
-        let name = variables.get(SAMPLER).unwrap_or_else(|| "parentbased_always_on".to_owned());
+        let name = variables.get(SAMPLER).map(|name| name.to_ascii_lowercase());
+        let name = name.unwrap_or_else(|| "parentbased_always_on".to_owned());
         let (by_parent, otherwise) = match name.strip_prefix("parentbased_") {
             Some(otherwise) => (true, otherwise),
             None => (false, &*name),
