@@ -256,7 +256,7 @@ clean: ## Remove what was built and fetched
 	@mkdir -p .tools
 	@echo "building the pinned OpenTelemetry collector into .tools, once (some minutes)"
 	@go build -C .ci/otelcol -mod=readonly -ldflags=-w -o $(CURDIR)/.tools/otelcol . \
-	    || { echo "error: go could not build the collector: it needs a way to its module proxy. With a collector of your own: make $(MAKECMDGOALS) TOLLGATE_OTELCOL=/path/to/otelcol" >&2; exit 1; }
+	    || { echo "error: go could not build the collector: it needs Go 1.26 or an older one that may fetch it, and a way to its module proxy. With a collector of your own: make $(MAKECMDGOALS) TOLLGATE_OTELCOL=/path/to/otelcol" >&2; exit 1; }
 	@touch $@
 
 .PHONY: need-java
