@@ -212,3 +212,32 @@ async fn tunnels_are_refused() {
     let answer = connect(&with_a_route, &with_a_route.token(60)).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("ambiguous_path"), "{answer}");
 }
+
+/// A WebSocket as HTTP/2 opens them: `CONNECT` with a `:protocol` (RFC 8441).
+async fn connect_web_socket(front: &Front, token: &str) -> Result<u16, hyper::Error> {
+    let io = TokioIo::new(TcpStream::connect(front.envoy.address()).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::connect(format!("http://{HOST}/live/socket"))
+        .header("authorization", format!("Bearer {token}"))
+        .header("sec-websocket-version", "13")
+        .extension(hyper::ext::Protocol::from_static("websocket"));
+    let answer = timeout(LATE, sender.send_request(request.body(upload_of_nothing()).unwrap())).await.unwrap()?;
+    Ok(answer.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn web_sockets_over_http2_are_not_opened_and_never_without_the_gate() {
+    let service = service::start().await;
+    let shipped = Front::new(POLICY, service, routes("streams"), |_| ()).await;
+    let answer = connect_web_socket(&shipped, &shipped.token(60)).await;
+    assert!(answer.is_err(), "{answer:?}");
+
+    // Envoy takes them, and the gate decides; the service, to which Envoy speaks HTTP/2 as well, is not asked for such.
+    let with_connect = Front::new(POLICY, service, routes("streams"), |config| {
+        config.pointer_mut(MANAGER).unwrap()["http2_protocol_options"]["allow_connect"] = true.into();
+    });
+    let with_connect = with_connect.await;
+    assert_eq!(connect_web_socket(&with_connect, "nonsense").await.unwrap(), 401);
+    assert_eq!(connect_web_socket(&with_connect, &with_connect.token(60)).await.unwrap(), 502);
+}
